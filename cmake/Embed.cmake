@@ -1,0 +1,23 @@
+# escapement_embed(<header> <namespace> <file>...): writes a header with one `inline constexpr std::string_view
+# k<Name>` for each file, named after it (claim_jobs.sql -> kClaimJobs, 0001_jobs.sql -> k0001Jobs), into the build tree.
+# A file changed is a header rewritten; include it by <header>, a path below ${CMAKE_BINARY_DIR}/embedded.
+function(escapement_embed header namespace)
+  set(out ${CMAKE_BINARY_DIR}/embedded/${header})
+  set(text "#pragma once\n#include <string_view>\nnamespace ${namespace} {\n")
+  foreach(file IN LISTS ARGN)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    file(READ ${CMAKE_CURRENT_SOURCE_DIR}/${file} body)
+    get_filename_component(stem ${file} NAME_WE)
+    string(REPLACE "_" ";" words ${stem})
+    set(name k)
+    foreach(word IN LISTS words)
+      string(SUBSTRING ${word} 0 1 first)
+      string(TOUPPER ${first} first)
+      string(SUBSTRING ${word} 1 -1 rest)
+      string(APPEND name ${first}${rest})
+    endforeach()
+    string(APPEND text "inline constexpr std::string_view ${name} = R\"embedded(${body})embedded\";\n")
+  endforeach()
+  string(APPEND text "}  // namespace ${namespace}\n")
+  file(CONFIGURE OUTPUT ${out} CONTENT "${text}" @ONLY)
+endfunction()
