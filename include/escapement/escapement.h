@@ -1,0 +1,9 @@
+// The whole public interface.
+#pragma once
+
+#include "escapement/handler.h"
+#include "escapement/job.h"
+#include "escapement/schedule.h"
+#include "escapement/scheduler.h"
+#include "escapement/status.h"
+#include "escapement/time.h"

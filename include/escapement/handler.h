@@ -1,0 +1,33 @@
+// What a task sees when it runs.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "escapement/job.h"
+#include "escapement/status.h"
+#include "escapement/time.h"
+
+namespace escapement {
+
+struct RunContext {
+  std::shared_ptr<const JobDefinition> job;  // shared: one definition serves all runs of a job
+  Instant fire_time;                         // the occurrence's own instant, not the time of the start
+  int attempt = 1;
+  std::int64_t fence = 0;  // grows at every change of ownership of the job: hand it to what must refuse a stale run
+  std::stop_token cancelled;  // asked to stop: timeout, shutdown, or ownership lost
+};
+
+// A task that blocks. Called on a thread of the pool. An error, or an exception, is the verdict "failed".
+using Handler = std::function<Status(const RunContext&)>;
+
+// Call it once, from any thread; calls after the first do nothing. Dropping every copy uncalled fails the run.
+using Done = std::function<void(Status)>;
+
+// A task that starts something and returns at once; `done` ends the run. Called on one thread for all
+// asynchronous tasks, so it must not block.
+using AsyncHandler = std::function<void(const RunContext&, Done)>;
+
+}  // namespace escapement

@@ -1,0 +1,136 @@
+// What a user defines (a job), and what becomes of it (runs with verdicts).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "escapement/schedule.h"
+#include "escapement/status.h"
+#include "escapement/time.h"
+
+namespace escapement {
+
+// How an occurrence ended. The numbers are stored: never change one.
+enum class Verdict : std::int16_t {
+  kSucceeded = 1,
+  kFailed = 2,
+  kTimedOut = 3,
+  kCancelled = 4,
+  kLost = 5,               // its pod died: at_most_once, or too many pods died of it
+  kSkippedMisfired = 6,    // too late by the job's late policy
+  kSkippedOverlapped = 7,  // the previous run was still going
+  kSkippedPaused = 8,      // the job was paused
+};
+std::string_view VerdictName(Verdict verdict);  // "succeeded", "timed out", "skipped: misfired", ...
+
+enum class JobState : std::int16_t { kActive = 1, kPaused = 2, kFinished = 3, kRemoved = 4 };
+std::string_view JobStateName(JobState state);
+
+// What to do with points that passed, by more than the late threshold, before they could start.
+enum class LatePolicy {
+  kSkip,     // skip all of them
+  kRunOnce,  // skip all but the newest
+  kRunAll,   // run the newest `late_limit`, skip the rest
+};
+
+enum class Delivery { kAtLeastOnce, kAtMostOnce };
+
+// Attempt n + 1 starts delay * factor^(n-1) after attempt n failed, at most max_delay.
+struct RetryPolicy {
+  int max_attempts = 1;  // 1: no retry
+  Duration delay = std::chrono::seconds(1);
+  double factor = 2.0;
+  Duration max_delay = std::chrono::hours(1);
+  friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
+};
+
+struct JobDefinition {
+  std::string id;  // 1 to 200 bytes of UTF-8 without control characters
+  Schedule schedule;
+  std::string task;     // name of the handler that runs it
+  std::string payload = {};  // handed to the handler; at most 1 MiB of UTF-8 text
+  std::string queue = "default";
+  int priority = 0;  // 0 to 10; of jobs that are due, the higher starts first
+  LatePolicy late = LatePolicy::kRunOnce;
+  int late_limit = 1'000'000;              // kRunAll: how many of the newest points run
+  std::optional<Duration> late_threshold = {};  // none: the interval, at most 60 s
+  Delivery delivery = Delivery::kAtLeastOnce;
+  RetryPolicy retry = {};
+  Duration timeout{0};  // of one attempt; 0: none
+  int lost_limit = 5;   // at_least_once: after this many dead pods the occurrence is settled as lost
+  friend bool operator==(const JobDefinition&, const JobDefinition&) = default;
+};
+
+// kInvalidArgument naming the field, what is wrong with it and what would be right.
+[[nodiscard]] Status Validate(const JobDefinition& definition);
+
+enum class EnqueueOutcome { kCreated, kUpdated, kUnchanged };
+
+// A job as it stands.
+struct JobInfo {
+  JobDefinition definition;
+  int version = 1;
+  JobState state = JobState::kActive;
+  Instant created_at;
+  Instant cursor;                    // the last settled instant
+  std::optional<Instant> fire_time;  // of the occurrence to settle next; none when finished
+  int attempt = 1;
+  std::optional<std::string> owner_pod;
+  std::int64_t fence = 0;
+  std::int64_t settled_total = 0;
+};
+
+// One line of history: an attempt, or a skipped stretch of occurrences.
+struct RunInfo {
+  std::string job_id;
+  Instant fire_time;  // of the first occurrence it stands for
+  Instant last_fire;  // of the last; equal unless a stretch was skipped
+  int attempt = 1;
+  Verdict verdict = Verdict::kSucceeded;
+  std::int64_t settles = 1;  // occurrences settled by this row: 0 when a retry follows
+  std::optional<Instant> started_at;
+  std::optional<Instant> finished_at;
+  Instant settled_at;
+  std::string pod;
+  std::string error;
+};
+
+struct PodInfo {
+  std::string name;
+  std::int64_t session = 0;
+  double rate = 0;         // points a second of the jobs it owns
+  std::int64_t owned = 0;  // jobs
+};
+
+struct StoreStats {
+  std::map<JobState, std::int64_t> jobs;
+  std::int64_t overdue = 0;  // unowned active jobs whose time has come
+};
+
+struct JobFilter {
+  std::string id_prefix = {};
+  std::optional<JobState> state = {};
+  int limit = 100;
+};
+
+struct RunFilter {
+  std::string job_id;                    // empty: all jobs
+  std::optional<Instant> fire_from = {};
+  std::optional<Instant> fire_to = {};    // exclusive
+  int limit = 100;                       // newest first
+};
+
+// The conservation law of a window: each grid point settled once. Exact counts, from the ledger alone.
+struct Audit {
+  std::int64_t jobs = 0;
+  std::int64_t expected = 0;  // grid points
+  std::int64_t missing = 0;   // points without a verdict
+  std::int64_t doubled = 0;   // verdicts beyond the first of a point
+  std::map<Verdict, std::int64_t> settled;
+};
+
+}  // namespace escapement

@@ -1,0 +1,105 @@
+// A scheduler: one pod of a cluster, and a client of its store.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "escapement/handler.h"
+#include "escapement/job.h"
+#include "escapement/schedule.h"
+#include "escapement/status.h"
+#include "escapement/time.h"
+
+namespace escapement {
+
+struct SchedulerOptions {
+  std::string store_url;  // "postgresql://user:password@host:port/database", or "memory:" (this process only)
+  std::string locks_url;  // "redis://:password@host:port/0", or "memory:"; empty: "memory:"
+  std::string pod_name;   // empty: the next free pod_name_prefix + ordinal if a prefix is set, else the host's name
+  std::string pod_name_prefix;
+  std::vector<std::string> queues = {"default"};
+  int max_running = 10'000;  // runs in flight at once, asynchronous ones included
+  int threads = 8;           // of the pool for blocking handlers
+  Duration session_ttl = std::chrono::seconds(5);
+  Duration heartbeat = std::chrono::milliseconds(1500);
+  Duration horizon = std::chrono::seconds(2);            // how far ahead of its due time a job may be claimed
+  Duration commit_linger = std::chrono::milliseconds(3);  // the longest a completion waits for company
+  std::size_t outbox_limit = 200'000;  // uncommitted completions at which no more runs are started
+  int history_days = 7;                // retention of runs
+};
+
+// One finished attempt, as given to callbacks.
+struct RunReport {
+  RunContext run;
+  Verdict verdict = Verdict::kSucceeded;
+  std::string error;
+  bool retried = false;  // another attempt follows
+};
+
+struct PodCounters {
+  std::uint64_t started = 0;
+  std::uint64_t committed = 0;      // completions that the store accepted
+  std::uint64_t stale = 0;          // completions refused: another pod owns the occurrence
+  std::uint64_t outbox = 0;         // completions that wait for their commit now
+  std::uint64_t running = 0;        // now
+  std::uint64_t owned = 0;          // jobs, now
+  std::uint64_t sessions = 0;       // opened so far
+  Duration lateness_max{0};         // start minus fire time, by the store's clock, since the last call
+};
+
+// Thread-safe. The destructor stops the pod without grace.
+class Scheduler {
+ public:
+  // Reads the URLs and connects. kInvalidArgument for a URL that cannot be right or a password that is
+  // refused, kUnavailable for a server that does not answer. Neither changes anything.
+  [[nodiscard]] static Result<std::unique_ptr<Scheduler>> Open(SchedulerOptions options);
+
+  virtual ~Scheduler() = default;
+
+  // --- the schema
+  // Creates or upgrades the store's schema; harmless when it is up to date or another process does the same.
+  [[nodiscard]] virtual Status Migrate() = 0;
+  // kConflict, saying what to do, when the schema is absent, older or newer than this program needs.
+  [[nodiscard]] virtual Status CheckSchema() = 0;
+
+  // --- handlers and callbacks: register before Start
+  virtual void Handle(std::string task, Handler handler) = 0;
+  virtual void HandleAsync(std::string task, AsyncHandler handler) = 0;
+  virtual void OnSuccess(std::function<void(const RunReport&)> callback) = 0;
+  virtual void OnFailure(std::function<void(const RunReport&)> callback) = 0;
+
+  // --- jobs
+  // Creates or changes jobs; the same definition again changes nothing. All or none of a batch is refused.
+  [[nodiscard]] virtual Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) = 0;
+  // Shorthands for one job that runs `task`.
+  [[nodiscard]] Result<EnqueueOutcome> Every(std::string id, const EveryOptions& every, std::string task,
+                                             std::string payload = {});
+  [[nodiscard]] Result<EnqueueOutcome> At(std::string id, Instant instant, std::string task, std::string payload = {});
+  // kNotFound when there is no such job. A run in flight is settled first.
+  [[nodiscard]] virtual Status Remove(const std::string& id) = 0;
+  [[nodiscard]] virtual Status Pause(const std::string& id) = 0;
+  [[nodiscard]] virtual Status Resume(const std::string& id) = 0;
+
+  // --- questions
+  [[nodiscard]] virtual Result<JobInfo> Get(const std::string& id) = 0;
+  [[nodiscard]] virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
+  [[nodiscard]] virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
+  [[nodiscard]] virtual Result<StoreStats> Stats() = 0;
+  [[nodiscard]] virtual Result<std::vector<PodInfo>> Pods() = 0;
+  // The conservation law for all jobs whose id starts with `id_prefix`, over points in [from, to).
+  [[nodiscard]] virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
+  // The store's clock, read now.
+  [[nodiscard]] virtual Result<Instant> StoreTime() = 0;
+
+  // --- life of the pod
+  // Registers a session and runs jobs until Stop. kUnavailable when the store does not answer at once.
+  [[nodiscard]] virtual Status Start() = 0;
+  // Starts nothing new, gives running tasks `grace` to end, commits what ended, hands every job back.
+  virtual Status Stop(Duration grace) = 0;
+  virtual const std::string& pod_name() const = 0;
+  virtual PodCounters Counters() = 0;
+};
+
+}  // namespace escapement

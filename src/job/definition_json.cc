@@ -1,0 +1,121 @@
+#include "job/definition_json.h"
+
+#include <limits>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace escapement {
+namespace {
+
+using Json = nlohmann::json;  // keeps members sorted by name: that makes the text canonical
+
+constexpr std::string_view kLateNames[] = {"skip", "run_once", "run_all"};
+constexpr std::string_view kDeliveryNames[] = {"at_least_once", "at_most_once"};
+
+tl::unexpected<Error> Bad(std::string message) {
+  return Fail(Code::kInvalidArgument, "stored definition: " + std::move(message));
+}
+
+bool Read(const Json& value, std::string& out) {
+  if (!value.is_string()) return false;
+  out = value.get<std::string>();
+  return true;
+}
+
+bool Read(const Json& value, int& out) {
+  if (!value.is_number_integer()) return false;
+  const auto number = value.get<std::int64_t>();
+  if (number < std::numeric_limits<int>::min() || number > std::numeric_limits<int>::max()) return false;
+  out = static_cast<int>(number);
+  return true;
+}
+
+bool Read(const Json& value, double& out) {
+  if (!value.is_number()) return false;
+  out = value.get<double>();
+  return true;
+}
+
+bool Read(const Json& value, Duration& out) {
+  if (!value.is_number_integer()) return false;
+  out = Duration(value.get<std::int64_t>());
+  return true;
+}
+
+template <typename Enum, std::size_t kSize>
+bool ReadName(const Json& value, const std::string_view (&names)[kSize], Enum& out) {
+  for (std::size_t i = 0; i < kSize; ++i) {
+    if (value.is_string() && value.get_ref<const std::string&>() == names[i]) {
+      out = static_cast<Enum>(i);
+      return true;
+    }
+  }
+  return false;
+}
+
+// One member; false if its name or its value is not one that DefinitionToJson writes.
+bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) {
+  if (name == "schedule") return value.is_string();
+  if (name == "task") return Read(value, job.task);
+  if (name == "payload") return Read(value, job.payload);
+  if (name == "queue") return Read(value, job.queue);
+  if (name == "priority") return Read(value, job.priority);
+  if (name == "late") return ReadName(value, kLateNames, job.late);
+  if (name == "late_limit") return Read(value, job.late_limit);
+  if (name == "late_threshold_us") return Read(value, job.late_threshold.emplace());
+  if (name == "delivery") return ReadName(value, kDeliveryNames, job.delivery);
+  if (name == "max_attempts") return Read(value, job.retry.max_attempts);
+  if (name == "retry_delay_us") return Read(value, job.retry.delay);
+  if (name == "retry_factor") return Read(value, job.retry.factor);
+  if (name == "retry_max_delay_us") return Read(value, job.retry.max_delay);
+  if (name == "timeout_us") return Read(value, job.timeout);
+  if (name == "lost_limit") return Read(value, job.lost_limit);
+  return false;
+}
+
+}  // namespace
+
+std::string DefinitionToJson(const JobDefinition& job) {
+  // Members at their default are left out: a store may hold a million definitions.
+  const JobDefinition plain{.id = {}, .schedule = job.schedule, .task = {}};
+  Json json = {{"schedule", job.schedule.ToString()}, {"task", job.task}};
+  const auto put = [&json](const char* name, const auto& value, const auto& usual) {
+    if (value != usual) json[name] = value;
+  };
+  put("payload", job.payload, plain.payload);
+  put("queue", job.queue, plain.queue);
+  put("priority", job.priority, plain.priority);
+  put("late", kLateNames[static_cast<std::size_t>(job.late)], kLateNames[static_cast<std::size_t>(plain.late)]);
+  put("late_limit", job.late_limit, plain.late_limit);
+  if (job.late_threshold) json["late_threshold_us"] = job.late_threshold->count();
+  put("delivery", kDeliveryNames[static_cast<std::size_t>(job.delivery)],
+      kDeliveryNames[static_cast<std::size_t>(plain.delivery)]);
+  put("max_attempts", job.retry.max_attempts, plain.retry.max_attempts);
+  put("retry_delay_us", job.retry.delay.count(), plain.retry.delay.count());
+  put("retry_factor", job.retry.factor, plain.retry.factor);
+  put("retry_max_delay_us", job.retry.max_delay.count(), plain.retry.max_delay.count());
+  put("timeout_us", job.timeout.count(), plain.timeout.count());
+  put("lost_limit", job.lost_limit, plain.lost_limit);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return Bad("is not a JSON object");
+  const auto schedule_text = json.find("schedule");
+  if (schedule_text == json.end() || !schedule_text->is_string()) return Bad("has no schedule");
+  if (!json.contains("task")) return Bad("has no task");
+  auto schedule = Schedule::Parse(schedule_text->get_ref<const std::string&>());
+  if (!schedule) return FailIn("stored definition", schedule.error());
+  JobDefinition job{.id = std::move(id), .schedule = *std::move(schedule), .task = {}};
+  for (const auto& [name, value] : json.items()) {
+    if (!ReadMember(name, value, job)) {
+      return Bad(fmt::format("member '{}' is unknown or has a wrong value; was it written by a newer version?", name));
+    }
+  }
+  if (const Status status = Validate(job); !status) return FailIn("stored definition", status.error());
+  return job;
+}
+
+}  // namespace escapement

@@ -1,0 +1,16 @@
+// Definitions as JSON text: what stores keep.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "escapement/job.h"
+
+namespace escapement {
+
+// Canonical: equal definitions give equal text. The id is left out: stores keep it beside.
+std::string DefinitionToJson(const JobDefinition& definition);
+// kInvalidArgument for text that DefinitionToJson did not write.
+[[nodiscard]] Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view json);
+
+}  // namespace escapement

@@ -1,0 +1,91 @@
+#include "escapement/job.h"
+
+#include <fmt/format.h>
+
+#include "job/text.h"
+
+namespace escapement {
+namespace {
+
+constexpr std::size_t kNameLimit = 200;
+constexpr std::size_t kPayloadLimit = 1 << 20;
+constexpr Duration kLongest = std::chrono::weeks(520);
+
+Status Bad(std::string_view field, std::string_view why) {
+  return Fail(Code::kInvalidArgument, fmt::format("{} {}", field, why));
+}
+
+Status CheckName(std::string_view field, std::string_view text) {
+  if (text.empty()) return Bad(field, "is empty: it must be 1 to 200 bytes of text");
+  if (text.size() > kNameLimit) return Bad(field, fmt::format("has {} bytes: at most 200 are allowed", text.size()));
+  if (!IsPrintableText(text)) return Bad(field, "must be UTF-8 text without control characters");
+  return {};
+}
+
+Status CheckRange(std::string_view field, std::int64_t value, std::int64_t low, std::int64_t high) {
+  if (value >= low && value <= high) return {};
+  return Bad(field, fmt::format("is {}: it must be between {} and {}", value, low, high));
+}
+
+Status CheckDuration(std::string_view field, Duration value) {
+  if (value >= Duration::zero() && value <= kLongest) return {};
+  return Bad(field, fmt::format("is {}: it must be between 0s and 520w", FormatDuration(value)));
+}
+
+Status Check(const JobDefinition& job) {
+  Status status = CheckName("id", job.id);
+  if (status) status = CheckName("task", job.task);
+  if (status) status = CheckName("queue", job.queue);
+  if (status && job.payload.size() > kPayloadLimit) {
+    status = Bad("payload", fmt::format("has {} bytes: at most 1 MiB is allowed", job.payload.size()));
+  }
+  if (status && !IsValidText(job.payload)) status = Bad("payload", "must be UTF-8 text without NUL");
+  if (status) status = CheckRange("priority", job.priority, 0, 10);
+  if (status) status = CheckRange("late", static_cast<int>(job.late), 0, 2);
+  if (status) status = CheckRange("late_limit", job.late_limit, 1, 1'000'000'000);
+  if (status && job.late_threshold) status = CheckDuration("late_threshold", *job.late_threshold);
+  if (status) status = CheckRange("delivery", static_cast<int>(job.delivery), 0, 1);
+  if (status) status = CheckRange("retry.max_attempts", job.retry.max_attempts, 1, 10'000);
+  if (status) status = CheckDuration("retry.delay", job.retry.delay);
+  if (status) status = CheckDuration("retry.max_delay", job.retry.max_delay);
+  if (status && !(job.retry.factor >= 1.0 && job.retry.factor <= 1000.0)) {  // so that NaN is refused too
+    status = Bad("retry.factor", fmt::format("is {}: it must be between 1 and 1000", job.retry.factor));
+  }
+  if (status) status = CheckDuration("timeout", job.timeout);
+  if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
+  return status;
+}
+
+}  // namespace
+
+std::string_view VerdictName(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSucceeded: return "succeeded";
+    case Verdict::kFailed: return "failed";
+    case Verdict::kTimedOut: return "timed out";
+    case Verdict::kCancelled: return "cancelled";
+    case Verdict::kLost: return "lost";
+    case Verdict::kSkippedMisfired: return "skipped: misfired";
+    case Verdict::kSkippedOverlapped: return "skipped: overlapped";
+    case Verdict::kSkippedPaused: return "skipped: paused";
+  }
+  return "unknown";
+}
+
+std::string_view JobStateName(JobState state) {
+  switch (state) {
+    case JobState::kActive: return "active";
+    case JobState::kPaused: return "paused";
+    case JobState::kFinished: return "finished";
+    case JobState::kRemoved: return "removed";
+  }
+  return "unknown";
+}
+
+Status Validate(const JobDefinition& definition) {
+  const Status status = Check(definition);
+  if (status) return status;
+  return FailIn(fmt::format("job '{}'", MakeValidText(definition.id, kNameLimit)), status.error());
+}
+
+}  // namespace escapement

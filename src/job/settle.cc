@@ -1,0 +1,147 @@
+#include "job/settle.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "job/text.h"
+
+namespace escapement {
+namespace {
+
+constexpr Duration kLongestThreshold = std::chrono::seconds(60);
+
+Schedule GridOf(const JobDefinition& job, const Present& present) {
+  return job.schedule.AnchoredAt(present.created_at);
+}
+
+Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time) {
+  return {.cursor = cursor, .fire_time = fire_time, .due_at = fire_time.value_or(cursor), .attempt = 1};
+}
+
+// The instant before which points are skipped by the late policy.
+Instant LateUntil(const JobDefinition& job, const Present& present, Instant now) {
+  const Instant late_before = now - LateThreshold(job);  // points before this one are late
+  const Instant first = present.fire_time;
+  if (first >= late_before || job.late == LatePolicy::kSkip) return late_before;
+  const Schedule grid = GridOf(job, present);
+  if (job.late == LatePolicy::kRunOnce) return std::max(first, grid.Last(late_before).value_or(first));
+  // The earliest instant from which no more than late_limit late points are left.
+  Instant low = first;
+  Instant high = late_before;
+  while (low < high) {
+    const Instant middle = low + (high - low) / 2;
+    if (grid.Count(middle, late_before) > job.late_limit) {
+      low = middle + Duration(1);
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+bool WasStarted(const Present& present) {
+  // An occurrence at the cursor is settled: a finished job that got a new schedule.
+  return present.fire_time > present.cursor && (present.attempt > 1 || present.begun || present.lost > 0);
+}
+
+Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now) {
+  Settlement settlement;
+  settlement.run = RunRecord{.fire_time = present.fire_time,
+                             .last_fire = present.fire_time,
+                             .attempt = present.attempt,
+                             .verdict = outcome.verdict,
+                             .settles = 1,
+                             .started_at = outcome.started_at,
+                             .finished_at = outcome.finished_at,
+                             .error = MakeValidText(outcome.error)};
+  const bool unsuccessful = outcome.verdict == Verdict::kFailed || outcome.verdict == Verdict::kTimedOut;
+  if (unsuccessful && present.attempt < job.retry.max_attempts) {
+    settlement.run->settles = 0;
+    settlement.retried = true;
+    settlement.next = {.cursor = present.cursor,
+                       .fire_time = present.fire_time,
+                       .due_at = now + RetryDelay(job.retry, present.attempt),
+                       .attempt = present.attempt + 1};
+    return settlement;
+  }
+  // After a change of definition the new schedule counts from the change on.
+  const Instant after = present.to_plan ? std::max(present.fire_time, present.planned_from) : present.fire_time;
+  settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));
+  return settlement;
+}
+
+std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now) {
+  if (present.to_plan && !WasStarted(present)) {
+    const auto fire_time = GridOf(job, present).Next(std::max(present.cursor, present.planned_from));
+    return Settlement{.run = std::nullopt, .next = PlanFrom(present.cursor, fire_time)};
+  }
+  // Before the mark `to_plan` is cleared: that would clear the started mark with it.
+  if (job.delivery == Delivery::kAtMostOnce && present.begun) {
+    return Settle(job, present, {.verdict = Verdict::kLost, .error = "its pod died after the run had begun"}, now);
+  }
+  if (job.delivery == Delivery::kAtLeastOnce && present.lost >= job.lost_limit) {
+    return Settle(job, present, {.verdict = Verdict::kLost, .error = "too many pods died with it"}, now);
+  }
+  if (present.to_plan) {
+    return Settlement{.run = std::nullopt,
+                      .next = {.cursor = present.cursor,
+                               .fire_time = present.fire_time,
+                               .due_at = present.due_at,
+                               .attempt = present.attempt}};
+  }
+  if (WasStarted(present)) return std::nullopt;
+  return SkipStretch(job, present, LateUntil(job, present, now), Verdict::kSkippedMisfired);
+}
+
+std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& present, Instant until,
+                                      Verdict verdict) {
+  const Instant first = present.fire_time;
+  if (first >= until) return std::nullopt;
+  const Schedule grid = GridOf(job, present);
+  // The first point is counted by itself: it may stem from an earlier version of the schedule.
+  const Instant last = std::max(first, grid.Last(until).value_or(first));
+  Settlement settlement;
+  settlement.run = RunRecord{.fire_time = first,
+                             .last_fire = last,
+                             .attempt = present.attempt,
+                             .verdict = verdict,
+                             .settles = 1 + grid.Count(first + Duration(1), until),
+                             .started_at = std::nullopt,
+                             .finished_at = std::nullopt,
+                             .error = {}};
+  settlement.next = PlanFrom(last, grid.Next(last));
+  return settlement;
+}
+
+Present Advance(const Present& present, const Plan& next) {
+  Present after = present;
+  after.cursor = next.cursor;
+  if (next.fire_time && *next.fire_time != present.fire_time) {
+    after.fire_time = *next.fire_time;
+    after.lost = 0;
+  }
+  after.due_at = next.due_at;
+  after.attempt = next.attempt;
+  after.begun = false;
+  after.to_plan = false;
+  return after;
+}
+
+Duration LateThreshold(const JobDefinition& job) {
+  if (job.late_threshold) return *job.late_threshold;
+  const Duration spacing = job.schedule.Spacing();
+  // A single instant has no interval; it gets the most that an interval would give.
+  return spacing == Duration::zero() ? kLongestThreshold : std::min(spacing, kLongestThreshold);
+}
+
+Duration RetryDelay(const RetryPolicy& retry, int attempt) {
+  if (attempt <= 1 || retry.delay == Duration::zero()) return std::min(retry.delay, retry.max_delay);
+  // Compared as doubles: a large power is infinite.
+  const double delay = static_cast<double>(retry.delay.count()) * std::pow(retry.factor, attempt - 1);
+  if (delay >= static_cast<double>(retry.max_delay.count())) return retry.max_delay;
+  return Duration(static_cast<std::int64_t>(delay));
+}
+
+}  // namespace escapement

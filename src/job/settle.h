@@ -1,0 +1,87 @@
+// What an outcome makes of an occurrence: pure decisions, shared by the engine, the stores and the simulation.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "escapement/job.h"
+#include "escapement/time.h"
+
+namespace escapement {
+
+using JobKey = std::int64_t;  // of one creation of a job: a removed job's key never comes back
+using Fence = std::int64_t;
+
+// A job's row as far as decisions need it.
+struct Present {
+  Instant created_at;
+  Instant cursor;     // the last settled instant
+  Instant fire_time;  // of the occurrence to settle
+  Instant due_at;     // the time to look: fire_time, or the next attempt's time
+  int attempt = 1;
+  int version = 1;
+  int lost = 0;          // pods that died with this occurrence
+  bool begun = false;    // at_most_once: a started mark is set
+  bool to_plan = false;  // the definition changed: plan anew from max(cursor, planned_from)
+  Instant planned_from;  // time of the last change of the definition
+};
+
+// What the row becomes. No fire_time: the job is finished.
+struct Plan {
+  Instant cursor;
+  std::optional<Instant> fire_time;
+  Instant due_at;
+  int attempt = 1;
+};
+
+// A row of history.
+struct RunRecord {
+  Instant fire_time;
+  Instant last_fire;
+  int attempt = 1;
+  Verdict verdict = Verdict::kSucceeded;
+  std::int64_t settles = 1;
+  std::optional<Instant> started_at = {};
+  std::optional<Instant> finished_at = {};
+  std::string error = {};
+};
+
+struct Outcome {
+  Verdict verdict = Verdict::kSucceeded;
+  std::optional<Instant> started_at = {};
+  std::optional<Instant> finished_at = {};
+  std::string error = {};
+};
+
+struct Settlement {
+  std::optional<RunRecord> run;
+  Plan next;
+  bool retried = false;
+};
+
+// The row of history and the next plan after an attempt ended with `outcome` at store time `now`.
+// A failed or timed-out attempt with attempts left settles nothing: the same occurrence is due again later.
+Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now);
+
+// What must be settled before the job's occurrence may start at store time `now`, if anything: a new plan after a
+// change of definition, an occurrence lost with its pod, a stretch that is too late. Apply it and ask again.
+std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now);
+
+// The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.
+// None when there is no point.
+std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& present, Instant until, Verdict verdict);
+
+// A run of the present occurrence was started, or may have been: a change of definition leaves it as it is.
+bool WasStarted(const Present& present);
+
+// The present after a settlement was applied.
+Present Advance(const Present& present, const Plan& next);
+
+// Lateness beyond which the late policy applies: the job's own threshold, else its interval, at most 60 s.
+Duration LateThreshold(const JobDefinition& job);
+
+// Delay before attempt `attempt` + 1: delay * factor^(attempt - 1), at most max_delay.
+Duration RetryDelay(const RetryPolicy& retry, int attempt);
+
+}  // namespace escapement

@@ -1,0 +1,40 @@
+// What a kind of schedule answers. A new kind is a file of its own and a line in Schedule::Parse.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "escapement/schedule.h"
+
+namespace escapement {
+
+// The instants that exist for schedules: years 1970 to 9999, in [kFirstInstant, kEndOfTime). Sums of two of them, or
+// of one and the longest interval, stay far from overflow.
+inline constexpr Instant kFirstInstant{};
+inline constexpr Instant kEndOfTime = std::chrono::sys_days(std::chrono::year(10000) / 1 / 1);
+
+// Immutable; every method takes any instant at all without overflow. See Schedule for what each one means.
+class Schedule::Kind {
+ public:
+  virtual ~Kind() = default;
+  virtual std::string ToString() const = 0;
+  virtual std::optional<Instant> Next(Instant after) const = 0;
+  virtual std::optional<Instant> Last(Instant before) const = 0;
+  virtual std::int64_t Count(Instant from, Instant to) const = 0;
+  virtual Instant FirstCursor(Instant created) const = 0;
+  virtual double Rate() const = 0;
+  virtual Duration Spacing() const = 0;
+  // Null: this kind does not depend on an anchor, or has its own.
+  virtual std::shared_ptr<const Kind> AnchoredAt(Instant anchor) const = 0;
+};
+
+// Read what follows the kind's name in the text of a schedule.
+Result<Schedule> ParseEvery(std::string_view options);
+Result<Schedule> ParseAt(std::string_view options);
+
+// Takes the first word off `text`; empty at the end.
+std::string_view TakeWord(std::string_view& text);
+
+}  // namespace escapement

@@ -1,0 +1,104 @@
+#include <limits>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "escapement/job.h"
+#include "job/definition_json.h"
+
+namespace escapement {
+namespace {
+
+using namespace std::chrono_literals;
+
+JobDefinition Plain() {
+  return {.id = "job-0001", .schedule = Schedule::Every({.interval = 1s}).value(), .task = "work"};
+}
+
+TEST(Validate, AcceptsTheDefaults) { EXPECT_TRUE(Validate(Plain())); }
+
+TEST(Validate, NamesTheFieldThatIsWrong) {
+  struct Row {
+    const char* field;
+    void (*spoil)(JobDefinition&);
+  };
+  const Row rows[] = {
+      {"id", [](JobDefinition& j) { j.id = ""; }},
+      {"id", [](JobDefinition& j) { j.id.assign(201, 'x'); }},
+      {"id", [](JobDefinition& j) { j.id = "a\nb"; }},
+      {"id", [](JobDefinition& j) { j.id = "a\xFF"; }},
+      {"task", [](JobDefinition& j) { j.task = ""; }},
+      {"queue", [](JobDefinition& j) { j.queue = ""; }},
+      {"payload", [](JobDefinition& j) { j.payload.assign((1 << 20) + 1, 'x'); }},
+      {"payload", [](JobDefinition& j) { j.payload = std::string(1, '\0'); }},
+      {"priority", [](JobDefinition& j) { j.priority = 11; }},
+      {"priority", [](JobDefinition& j) { j.priority = -1; }},
+      {"late", [](JobDefinition& j) { j.late = static_cast<LatePolicy>(3); }},
+      {"late_limit", [](JobDefinition& j) { j.late_limit = 0; }},
+      {"late_threshold", [](JobDefinition& j) { j.late_threshold = -1us; }},
+      {"delivery", [](JobDefinition& j) { j.delivery = static_cast<Delivery>(-1); }},
+      {"max_attempts", [](JobDefinition& j) { j.retry.max_attempts = 0; }},
+      {"retry.delay", [](JobDefinition& j) { j.retry.delay = -1us; }},
+      {"max_delay", [](JobDefinition& j) { j.retry.max_delay = Duration::max(); }},
+      {"factor", [](JobDefinition& j) { j.retry.factor = std::numeric_limits<double>::quiet_NaN(); }},
+      {"factor", [](JobDefinition& j) { j.retry.factor = 0.5; }},
+      {"timeout", [](JobDefinition& j) { j.timeout = -1s; }},
+      {"lost_limit", [](JobDefinition& j) { j.lost_limit = 0; }},
+  };
+  for (const Row& row : rows) {
+    JobDefinition job = Plain();
+    row.spoil(job);
+    const Status status = Validate(job);
+    ASSERT_FALSE(status) << row.field;
+    EXPECT_EQ(status.error().code, Code::kInvalidArgument);
+    EXPECT_NE(status.error().message.find(row.field), std::string::npos) << status.error().message;
+  }
+}
+
+TEST(DefinitionJson, LeavesDefaultsOut) {
+  EXPECT_EQ(DefinitionToJson(Plain()), R"({"schedule":"every 1s","task":"work"})");
+}
+
+TEST(DefinitionJson, RefusesForeignText) {
+  for (const char* text :
+       {"", "[]", "{}", R"({"schedule":"every 1s"})", R"({"task":"work"})", R"({"schedule":7,"task":"work"})",
+        R"({"schedule":"every 1s","task":7})", R"({"schedule":"never","task":"work"})",
+        R"({"schedule":"every 1s","task":"work","colour":"red"})",
+        R"({"schedule":"every 1s","task":"work","priority":"high"})",
+        R"({"schedule":"every 1s","task":"work","priority":99999999999})",
+        R"({"schedule":"every 1s","task":"work","priority":99})", R"({"schedule":"every 1s","task":"work","late":"no"})"}) {
+    const auto result = DefinitionFromJson("a", text);
+    ASSERT_FALSE(result) << text;
+    EXPECT_EQ(result.error().code, Code::kInvalidArgument);
+  }
+}
+
+RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
+  JobDefinition job = Plain();
+  job.payload = *rc::gen::container<std::string>(rc::gen::inRange<char>(1, 127));
+  job.queue = *rc::gen::element<std::string>("default", "other", "z\xC3\xBC");
+  job.priority = *rc::gen::inRange(0, 11);
+  job.late = *rc::gen::element(LatePolicy::kSkip, LatePolicy::kRunOnce, LatePolicy::kRunAll);
+  job.late_limit = *rc::gen::inRange(1, 2'000'000);
+  if (*rc::gen::arbitrary<bool>()) job.late_threshold = Duration(*rc::gen::inRange(0, 1'000'000));
+  job.delivery = *rc::gen::element(Delivery::kAtLeastOnce, Delivery::kAtMostOnce);
+  job.retry.max_attempts = *rc::gen::inRange(1, 10);
+  job.retry.delay = Duration(*rc::gen::inRange(0, 10'000'000));
+  job.retry.factor = 1.0 + *rc::gen::inRange(0, 1000) / 7.0;
+  job.timeout = Duration(*rc::gen::inRange(0, 10'000'000));
+  job.lost_limit = *rc::gen::inRange(1, 10);
+  if (*rc::gen::arbitrary<bool>()) job.schedule = Schedule::At(FromMicros(*rc::gen::inRange(0, 1'000'000'000))).value();
+  const auto read = DefinitionFromJson(job.id, DefinitionToJson(job));
+  RC_ASSERT(read.has_value());
+  RC_ASSERT(*read == job);
+  RC_ASSERT(DefinitionToJson(*read) == DefinitionToJson(job));
+}
+
+TEST(Names, AreThoseOfTheDocs) {
+  EXPECT_EQ(VerdictName(Verdict::kTimedOut), "timed out");
+  EXPECT_EQ(VerdictName(Verdict::kSkippedMisfired), "skipped: misfired");
+  EXPECT_EQ(JobStateName(JobState::kFinished), "finished");
+}
+
+}  // namespace
+}  // namespace escapement

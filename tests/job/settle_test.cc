@@ -1,0 +1,294 @@
+#include "job/settle.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "job/text.h"
+
+namespace escapement {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Instant kNoon = ParseInstant("2026-11-24T12:00:00Z").value();
+
+// A job on a grid of ten seconds from noon on, and its first occurrence.
+JobDefinition EveryTenSeconds() {
+  return {.id = "a", .schedule = Schedule::Every({.interval = 10s, .anchor = kNoon}).value(), .task = "work"};
+}
+Present AtNoon() {
+  return {.created_at = kNoon - 1h, .cursor = kNoon - 1h - 1us, .fire_time = kNoon, .due_at = kNoon,
+          .planned_from = kNoon - 1h};
+}
+
+TEST(Settle, SuccessMovesToTheNextPoint) {
+  const auto s = Settle(EveryTenSeconds(), AtNoon(),
+                        {.verdict = Verdict::kSucceeded, .started_at = kNoon, .finished_at = kNoon + 1s}, kNoon + 1s);
+  ASSERT_TRUE(s.run);
+  EXPECT_EQ(s.run->fire_time, kNoon);
+  EXPECT_EQ(s.run->last_fire, kNoon);
+  EXPECT_EQ(s.run->settles, 1);
+  EXPECT_EQ(s.run->started_at, kNoon);
+  EXPECT_EQ(s.next.cursor, kNoon);
+  EXPECT_EQ(s.next.fire_time, kNoon + 10s);
+  EXPECT_EQ(s.next.due_at, kNoon + 10s);
+  EXPECT_EQ(s.next.attempt, 1);
+  EXPECT_FALSE(s.retried);
+}
+
+TEST(Settle, FailureWithAttemptsLeftKeepsTheOccurrence) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry = {.max_attempts = 3, .delay = 2s, .factor = 2};
+  for (const Verdict verdict : {Verdict::kFailed, Verdict::kTimedOut}) {
+    Present present = AtNoon();
+    present.attempt = 2;
+    const auto s = Settle(job, present, {.verdict = verdict, .error = "no"}, kNoon + 1min);
+    EXPECT_EQ(s.run->settles, 0);
+    EXPECT_EQ(s.run->attempt, 2);
+    EXPECT_EQ(s.run->error, "no");
+    EXPECT_TRUE(s.retried);
+    EXPECT_EQ(s.next.cursor, present.cursor);
+    EXPECT_EQ(s.next.fire_time, kNoon);
+    EXPECT_EQ(s.next.due_at, kNoon + 1min + 4s);
+    EXPECT_EQ(s.next.attempt, 3);
+  }
+}
+
+TEST(Settle, TheLastAttemptSettles) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry.max_attempts = 2;
+  Present present = AtNoon();
+  present.attempt = 2;
+  const auto s = Settle(job, present, {.verdict = Verdict::kFailed}, kNoon);
+  EXPECT_EQ(s.run->settles, 1);
+  EXPECT_EQ(s.next.fire_time, kNoon + 10s);
+  EXPECT_EQ(s.next.attempt, 1);
+}
+
+TEST(Settle, CancelledAndLostAreNotRetried) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry.max_attempts = 9;
+  for (const Verdict verdict : {Verdict::kCancelled, Verdict::kLost}) {
+    const auto s = Settle(job, AtNoon(), {.verdict = verdict}, kNoon);
+    EXPECT_EQ(s.run->settles, 1);
+    EXPECT_EQ(s.next.fire_time, kNoon + 10s);
+  }
+}
+
+TEST(Settle, TheLastPointFinishesTheJob) {
+  JobDefinition job = EveryTenSeconds();
+  job.schedule = Schedule::At(kNoon).value();
+  EXPECT_EQ(Settle(job, AtNoon(), {}, kNoon).next.fire_time, std::nullopt);
+}
+
+TEST(Settle, CutsErrorsBetweenCharacters) {
+  std::string error = "\xFF";
+  for (int i = 0; i < 3000; ++i) error += "\xC3\xBC";
+  const auto s = Settle(EveryTenSeconds(), AtNoon(), {.verdict = Verdict::kFailed, .error = error}, kNoon);
+  EXPECT_LE(s.run->error.size(), kErrorTextLimit);
+  EXPECT_GE(s.run->error.size(), kErrorTextLimit - 3);
+  EXPECT_TRUE(IsValidText(s.run->error));
+}
+
+TEST(SettleBeforeStart, HasNothingToSettleForAPunctualOccurrence) {
+  for (const auto late : {LatePolicy::kSkip, LatePolicy::kRunOnce, LatePolicy::kRunAll}) {
+    JobDefinition job = EveryTenSeconds();
+    job.late = late;
+    for (const Instant now : {kNoon - 1h, kNoon, kNoon + 10s}) EXPECT_FALSE(SettleBeforeStart(job, AtNoon(), now));
+  }
+}
+
+// The threshold is 10 s: at noon + 45 s the points at 0, 10, 20 and 30 s are late.
+TEST(SettleBeforeStart, SkipSkipsAllLatePoints) {
+  JobDefinition job = EveryTenSeconds();
+  job.late = LatePolicy::kSkip;
+  const auto s = SettleBeforeStart(job, AtNoon(), kNoon + 45s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kSkippedMisfired);
+  EXPECT_EQ(s->run->fire_time, kNoon);
+  EXPECT_EQ(s->run->last_fire, kNoon + 30s);
+  EXPECT_EQ(s->run->settles, 4);
+  EXPECT_FALSE(s->run->started_at || s->run->finished_at);
+  EXPECT_EQ(s->next.cursor, kNoon + 30s);
+  EXPECT_EQ(s->next.fire_time, kNoon + 40s);
+}
+
+TEST(SettleBeforeStart, RunOnceKeepsTheNewestLatePoint) {
+  const JobDefinition job = EveryTenSeconds();
+  const auto s = SettleBeforeStart(job, AtNoon(), kNoon + 45s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->settles, 3);
+  EXPECT_EQ(s->next.fire_time, kNoon + 30s);
+  EXPECT_FALSE(SettleBeforeStart(job, Advance(AtNoon(), s->next), kNoon + 45s));
+}
+
+TEST(SettleBeforeStart, RunAllKeepsTheNewestOfThem) {
+  JobDefinition job = EveryTenSeconds();
+  job.late = LatePolicy::kRunAll;
+  EXPECT_FALSE(SettleBeforeStart(job, AtNoon(), kNoon + 45s));
+  job.late_limit = 3;
+  const auto s = SettleBeforeStart(job, AtNoon(), kNoon + 45s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->settles, 1);
+  EXPECT_EQ(s->next.fire_time, kNoon + 10s);
+  EXPECT_FALSE(SettleBeforeStart(job, Advance(AtNoon(), s->next), kNoon + 45s));
+}
+
+TEST(SettleBeforeStart, LeavesLateOccurrencesThatWereStarted) {
+  Present retried = AtNoon();
+  retried.attempt = 2;
+  Present lost = AtNoon();
+  lost.lost = 1;
+  for (const Present& present : {retried, lost}) EXPECT_FALSE(SettleBeforeStart(EveryTenSeconds(), present, kNoon + 1h));
+}
+
+TEST(SettleBeforeStart, SettlesABegunRunOfADeadPodAsLost) {
+  JobDefinition job = EveryTenSeconds();
+  job.delivery = Delivery::kAtMostOnce;
+  Present present = AtNoon();
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon));
+  present.lost = 1;
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon)) << "it never began, so it may run";
+  present.begun = true;
+  for (const bool to_plan : {false, true}) {
+    present.to_plan = to_plan;
+    const auto s = SettleBeforeStart(job, present, kNoon);
+    ASSERT_TRUE(s && s->run);
+    EXPECT_EQ(s->run->verdict, Verdict::kLost);
+    EXPECT_EQ(s->run->settles, 1);
+    EXPECT_EQ(s->next.fire_time, kNoon + 10s);
+  }
+}
+
+TEST(SettleBeforeStart, GivesUpAfterTooManyLostPods) {
+  JobDefinition job = EveryTenSeconds();
+  job.lost_limit = 2;
+  Present present = AtNoon();
+  present.lost = 1;
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon));
+  present.lost = 2;
+  const auto s = SettleBeforeStart(job, present, kNoon);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kLost);
+}
+
+TEST(SettleBeforeStart, PlansAnewAfterAChangeOfDefinition) {
+  JobDefinition job = EveryTenSeconds();
+  job.schedule = Schedule::Every({.interval = 7s, .anchor = kNoon}).value();
+  Present present = AtNoon();
+  present.to_plan = true;
+  present.planned_from = kNoon + 1s;
+  auto s = SettleBeforeStart(job, present, kNoon + 1s);
+  ASSERT_TRUE(s);
+  EXPECT_FALSE(s->run);
+  EXPECT_EQ(s->next.cursor, present.cursor);
+  EXPECT_EQ(s->next.fire_time, kNoon + 7s);
+  EXPECT_FALSE(Advance(present, s->next).to_plan);
+
+  job.schedule = Schedule::At(kNoon).value();
+  s = SettleBeforeStart(job, present, kNoon + 1s);
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->next.fire_time, std::nullopt) << "the new schedule has no point left";
+}
+
+TEST(SettleBeforeStart, AStartedOccurrenceSurvivesAChangeOfDefinition) {
+  JobDefinition job = EveryTenSeconds();
+  job.schedule = Schedule::Every({.interval = 7s, .anchor = kNoon + 3s}).value();
+  Present present = AtNoon();
+  present.to_plan = true;
+  present.planned_from = kNoon + 1s;
+  present.attempt = 2;
+  present.due_at = kNoon + 5s;
+  const auto s = SettleBeforeStart(job, present, kNoon + 1h);
+  ASSERT_TRUE(s);
+  EXPECT_FALSE(s->run);
+  EXPECT_EQ(s->next.fire_time, kNoon);
+  EXPECT_EQ(s->next.attempt, 2);
+  EXPECT_EQ(s->next.due_at, kNoon + 5s);
+  EXPECT_EQ(s->next.cursor, present.cursor);
+}
+
+TEST(SkipStretch, SettlesPointsUpToAnInstant) {
+  EXPECT_FALSE(SkipStretch(EveryTenSeconds(), AtNoon(), kNoon, Verdict::kSkippedPaused));
+  const auto s = SkipStretch(EveryTenSeconds(), AtNoon(), kNoon + 20s, Verdict::kSkippedPaused);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->settles, 2);
+  EXPECT_EQ(s->run->last_fire, kNoon + 10s);
+  EXPECT_EQ(s->run->verdict, Verdict::kSkippedPaused);
+  EXPECT_EQ(s->next.fire_time, kNoon + 20s);
+}
+
+TEST(SkipStretch, CountsGridsOfTheJobsOwnCreation) {
+  JobDefinition job = EveryTenSeconds();
+  job.schedule = Schedule::Every({.interval = 10s}).value();
+  Present present = AtNoon();
+  present.created_at = kNoon - 13s;
+  present.fire_time = kNoon - 3s;
+  const auto s = SkipStretch(job, present, kNoon + 10s, Verdict::kSkippedPaused);
+  EXPECT_EQ(s->run->settles, 2);
+  EXPECT_EQ(s->next.fire_time, kNoon + 17s);
+}
+
+TEST(LateThreshold, IsTheIntervalAtMostAMinute) {
+  JobDefinition job = EveryTenSeconds();
+  EXPECT_EQ(LateThreshold(job), 10s);
+  job.schedule = Schedule::Every({.interval = 1h}).value();
+  EXPECT_EQ(LateThreshold(job), 60s);
+  job.schedule = Schedule::At(kNoon).value();
+  EXPECT_EQ(LateThreshold(job), 60s);
+  job.late_threshold = 0s;
+  EXPECT_EQ(LateThreshold(job), 0s);
+}
+
+TEST(RetryDelay, GrowsToItsLimit) {
+  const RetryPolicy retry{.max_attempts = 100, .delay = 1s, .factor = 2, .max_delay = 10s};
+  EXPECT_EQ(RetryDelay(retry, 1), 1s);
+  EXPECT_EQ(RetryDelay(retry, 2), 2s);
+  EXPECT_EQ(RetryDelay(retry, 4), 8s);
+  EXPECT_EQ(RetryDelay(retry, 5), 10s);
+  EXPECT_EQ(RetryDelay(retry, 10'000), 10s);
+  EXPECT_EQ(RetryDelay({.delay = 0s}, 5000), 0s) << "0 * infinity";
+}
+
+// The law of G1 over random histories: what was settled = the points that were passed.
+RC_GTEST_PROP(Settle, ConservesPoints, ()) {
+  JobDefinition job = EveryTenSeconds();
+  job.late = *rc::gen::element(LatePolicy::kSkip, LatePolicy::kRunOnce, LatePolicy::kRunAll);
+  job.late_limit = *rc::gen::inRange(1, 5);
+  job.delivery = *rc::gen::element(Delivery::kAtLeastOnce, Delivery::kAtMostOnce);
+  job.retry.max_attempts = *rc::gen::inRange(1, 4);
+  job.lost_limit = *rc::gen::inRange(1, 4);
+  Present present = AtNoon();
+  Instant now = kNoon;
+  std::int64_t settled = 0;
+  const auto apply = [&](const Settlement& s) {
+    if (s.run) settled += s.run->settles;
+    RC_ASSERT(s.next.fire_time.has_value());
+    RC_ASSERT(s.next.cursor >= present.cursor);
+    RC_ASSERT(*s.next.fire_time > s.next.cursor);
+    present = Advance(present, s.next);
+  };
+  const int steps = *rc::gen::inRange(0, 60);
+  for (int i = 0; i < steps; ++i) {
+    now += Duration(*rc::gen::inRange<std::int64_t>(0, 40'000'000));
+    int rounds = 0;
+    while (const auto s = SettleBeforeStart(job, present, now)) {
+      RC_ASSERT(++rounds < 5);
+      apply(*s);
+    }
+    if (present.due_at > now) continue;
+    present.begun = job.delivery == Delivery::kAtMostOnce;
+    if (*rc::gen::inRange(0, 4) == 0) {
+      ++present.lost;  // its pod dies
+      continue;
+    }
+    apply(Settle(job, present,
+                 {.verdict = *rc::gen::element(Verdict::kSucceeded, Verdict::kFailed, Verdict::kTimedOut,
+                                               Verdict::kCancelled)},
+                 now));
+  }
+  RC_ASSERT(settled == job.schedule.Count(kNoon, present.cursor + 1us));
+}
+
+}  // namespace
+}  // namespace escapement
