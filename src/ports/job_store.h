@@ -1,0 +1,179 @@
+// The durable truth: jobs, runs and sessions. DESIGN section 5 is the protocol behind this port.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "escapement/job.h"
+#include "escapement/status.h"
+#include "escapement/time.h"
+#include "job/settle.h"
+
+namespace escapement {
+
+using SessionId = std::int64_t;
+
+struct OpenSessionRequest {
+  std::string pod;
+  Duration ttl{0};  // how long observers must see its beat unchanged before they may reclaim it
+};
+
+struct SessionView {
+  SessionId id = 0;
+  std::string pod;
+  std::int64_t beat = 0;
+  Duration ttl{0};
+  double rate = 0;  // points a second of the jobs it owns, as it last published
+  std::int64_t owned = 0;
+};
+
+struct BeatRequest {
+  SessionId session = 0;
+  double rate = 0;
+  std::int64_t owned = 0;
+};
+
+struct BeatReply {
+  bool live = false;                  // false: the session was ended; it never comes back
+  std::vector<SessionView> sessions;  // all live ones, this one included
+  double total_rate = 0;              // points a second of all active jobs, as last counted
+  std::int64_t total_jobs = 0;        // active jobs, as last counted
+  std::vector<JobKey> changed;        // owned jobs that a user changed, paused or removed: hand them back
+  Instant store_time;                 // stamped as late as possible
+};
+
+// A job as its owner holds it.
+struct ClaimedJob {
+  JobKey key = 0;
+  std::shared_ptr<const JobDefinition> definition;  // shared: handed to runs and callbacks without copying
+  Fence fence = 0;
+  Present present;
+};
+
+struct ClaimRequest {
+  SessionId session = 0;
+  Duration horizon{0};  // claims jobs whose time to look is before store time + horizon
+  int limit = 0;
+  std::vector<std::string> queues;
+};
+
+struct ClaimReply {
+  bool live = false;  // false: the session was ended and claimed nothing
+  std::vector<ClaimedJob> jobs;
+  Instant store_time;
+};
+
+// What became of one occurrence (or skipped stretch), and what the job's row must become.
+struct Completion {
+  JobKey key = 0;
+  Fence fence = 0;
+  Instant fire_time;  // of the occurrence, as the row has it
+  int attempt = 1;    // as the row has it
+  int version = 1;    // of the definition it was planned under
+  std::optional<RunRecord> run;  // none: only the plan changes
+  Plan next;
+  bool keep = false;  // the session wants to stay the owner
+};
+
+enum class CommitOutcome {
+  kApplied,
+  kAlreadyApplied,  // a resend: history has this run of this session
+  kStale,           // another pod owns the occurrence, or the session was ended
+  kRefused,         // the store cannot hold these data; `error` says why
+};
+
+struct CommitAnswer {
+  CommitOutcome outcome = CommitOutcome::kStale;
+  bool kept = false;  // the session still owns the job
+  std::string error;
+};
+
+struct CommitReply {
+  std::vector<CommitAnswer> answers;  // one for each completion, in order
+  Instant store_time;
+};
+
+struct BeginRequest {
+  JobKey key = 0;
+  Fence fence = 0;
+  Instant fire_time;
+  int attempt = 1;
+};
+
+struct ReclaimReply {
+  bool ended = false;           // false: it beat again meanwhile, or was ended before
+  std::int64_t jobs = 0;        // handed back by this call
+  std::int64_t still_owned = 0;  // rows locked by others just now: call again
+};
+
+struct MaintainOptions {
+  int history_days = 7;  // days of history to keep
+};
+
+// One connection's worth of a store. Each method is one atomic transition, idempotent where it says so,
+// and timed by the store's clock. An object is used by one thread at a time; several objects (and
+// processes) work on one store. Errors: kUnavailable (nothing happened), kInDoubt (the reply was lost),
+// kInvalidArgument, kConflict (schema), kInternal.
+class JobStore {
+ public:
+  virtual ~JobStore() = default;
+
+  // --- schema and time
+  virtual Status Migrate() = 0;
+  virtual Status CheckSchema() = 0;
+  virtual Result<Instant> Now() = 0;
+
+  // --- sessions
+  virtual Result<SessionId> OpenSession(const OpenSessionRequest& request) = 0;
+  // Raises the beat of a live session.
+  virtual Result<BeatReply> Beat(const BeatRequest& request) = 0;
+  // Ends a session whose beat still is `beat` and makes its jobs unowned (fence + 1, lost + 1, time to look
+  // unchanged). An ended session never beats, claims, begins or commits again. Settles nothing. Called for a session
+  // that was ended already, it hands back the rows that were left.
+  virtual Result<ReclaimReply> Reclaim(SessionId session, std::int64_t beat) = 0;
+  // Ends one's own session: as Reclaim, but nothing counts as lost.
+  virtual Status EndSession(SessionId session) = 0;
+
+  // --- the hot path
+  virtual Result<ClaimReply> Claim(const ClaimRequest& request) = 0;
+  // What the session owns, without `known`.
+  virtual Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) = 0;
+  // Marks occurrences as started, where fence, fire time and attempt are equal. Answer i: it may start. Idempotent.
+  virtual Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) = 0;
+  // Settles: applies to a row only where owner, fence, fire time and attempt are equal. Idempotent. At most one
+  // completion of a job in a call.
+  virtual Result<CommitReply> Commit(SessionId session, const std::vector<Completion>& completions) = 0;
+  // Hands jobs back, unsettled: their time to look stays what it was. Rows under another fence are left alone.
+  virtual Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) = 0;
+
+  // --- what users do
+  virtual Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) = 0;
+  virtual Status Remove(const std::string& id) = 0;
+  virtual Status Pause(const std::string& id) = 0;
+  // Settles the paused stretch as one row of history.
+  virtual Status Resume(const std::string& id) = 0;
+  virtual Result<JobInfo> Get(const std::string& id) = 0;
+  virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
+  virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
+  virtual Result<StoreStats> Stats() = 0;
+  virtual Result<std::vector<PodInfo>> Pods() = 0;
+  virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
+
+  // --- upkeep: any pod, any time; the leader does it regularly
+  // Counts the total rate anew, makes the partitions of the days ahead, drops history and tombstones beyond retention.
+  virtual Status Maintain(const MaintainOptions& options) = 0;
+};
+
+// Opens further connections to one store. Thread-safe.
+class JobStoreFactory {
+ public:
+  virtual ~JobStoreFactory() = default;
+  virtual Result<std::unique_ptr<JobStore>> Open() = 0;
+  // The store without secrets, for messages: "postgresql://127.0.0.1:5432/postgres".
+  virtual std::string Name() const = 0;
+};
+
+}  // namespace escapement

@@ -1,0 +1,557 @@
+#include "stores/memory/memory_store.h"
+
+#include <algorithm>
+#include <deque>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include <fmt/format.h>
+
+#include "job/audit.h"
+#include "job/text.h"
+
+namespace escapement {
+namespace {
+
+// The reign of one version: it plans the points in (after, until].
+struct Segment {
+  Schedule grid;
+  Instant after;
+  std::optional<Instant> until;  // none: it reigns still
+};
+
+struct Row {
+  JobKey key = 0;
+  std::shared_ptr<const JobDefinition> definition;  // shared: with claimed jobs
+  JobState state = JobState::kActive;
+  Present present;
+  std::optional<SessionId> owner;
+  Fence fence = 0;
+  std::int64_t settled_total = 0;
+  std::vector<Segment> segments;  // by time
+
+  // A row to plan is looked at at once: its fire time belongs to a definition of the past.
+  Instant LookAt() const { return present.to_plan ? present.planned_from : present.due_at; }
+  bool Claimable() const { return !owner && state == JobState::kActive; }
+};
+
+struct RunRow {
+  RunInfo info;
+  SessionId session = 0;
+  Fence fence = 0;
+  std::uint64_t sequence = 0;  // order of settling
+};
+
+struct Session {
+  std::string pod;
+  std::int64_t beat = 0;
+  Duration ttl{0};
+  double rate = 0;
+  std::int64_t owned = 0;
+};
+
+bool IsSkip(Verdict verdict) {
+  return verdict == Verdict::kSkippedMisfired || verdict == Verdict::kSkippedOverlapped ||
+         verdict == Verdict::kSkippedPaused;
+}
+
+Status NoSuchJob(const std::string& id) {
+  return Fail(Code::kNotFound, fmt::format("there is no job '{}'", MakeValidText(id, 200)));
+}
+
+}  // namespace
+
+struct MemoryState {
+  std::function<Instant()> clock;
+  std::mutex mutex;  // guards all that follows
+
+  std::map<SessionId, Session> sessions;  // the live ones
+  SessionId last_session = 0;
+  std::unordered_map<JobKey, Row> rows;
+  std::map<std::string, JobKey, std::less<>> keys;  // by id; removed jobs have no entry
+  JobKey last_key = 0;
+  Fence greatest_fence = 0;
+  std::set<std::pair<Instant, JobKey>> claimable;           // (time to look, key)
+  std::unordered_map<SessionId, std::set<JobKey>> owned_by;  // ended sessions have no entry
+  std::unordered_map<JobKey, std::deque<RunRow>> history;    // in the order of settling; outlives the row
+  std::uint64_t last_sequence = 0;
+
+  // Takes the row out of both indexes while it is changed, and puts it back, or erases it, after.
+  class Change {
+   public:
+    Change(MemoryState& state, Row& row) : state_(state), row_(row) {
+      if (row_.Claimable()) state_.claimable.erase({row_.LookAt(), row_.key});
+      if (row_.owner) state_.owned_by[*row_.owner].erase(row_.key);
+    }
+    ~Change() {
+      state_.greatest_fence = std::max(state_.greatest_fence, row_.fence);
+      if (row_.Claimable()) state_.claimable.insert({row_.LookAt(), row_.key});
+      if (row_.owner) state_.owned_by[*row_.owner].insert(row_.key);
+      // What a removed job waited for has happened.
+      if (row_.state == JobState::kRemoved && !row_.owner) state_.rows.erase(row_.key);
+    }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    MemoryState& state_;
+    Row& row_;
+  };
+
+  Row* Find(JobKey key) {
+    const auto it = rows.find(key);
+    return it == rows.end() ? nullptr : &it->second;
+  }
+  Row* FindById(const std::string& id) {
+    const auto it = keys.find(id);
+    return it == keys.end() ? nullptr : Find(it->second);
+  }
+
+  ClaimedJob View(const Row& row) const {
+    return {.key = row.key, .definition = row.definition, .fence = row.fence, .present = row.present};
+  }
+
+  void AddRun(Row& row, const RunRecord& run, SessionId session, Instant now) {
+    const auto live = sessions.find(session);
+    RunRow& added = history[row.key].emplace_back();
+    added.info = {.job_id = row.definition->id,
+                  .fire_time = run.fire_time,
+                  .last_fire = run.last_fire,
+                  .attempt = run.attempt,
+                  .verdict = run.verdict,
+                  .settles = run.settles,
+                  .started_at = run.started_at,
+                  .finished_at = run.finished_at,
+                  .settled_at = now,
+                  .pod = live == sessions.end() ? std::string() : live->second.pod,
+                  .error = MakeValidText(run.error)};
+    added.session = session;
+    added.fence = row.fence;
+    added.sequence = ++last_sequence;
+    row.settled_total += run.settles;
+  }
+
+  // The reign of the new version begins: what was planned before it is settled, or given up.
+  void BeginSegment(Row& row, const Completion& completion) {
+    const Present& present = row.present;
+    const bool started = WasStarted(present);
+    const bool keeps_occurrence = completion.run || (started && completion.next.fire_time == present.fire_time);
+    const Instant until = keeps_occurrence ? present.fire_time : present.cursor;
+    const Instant after = completion.run || !keeps_occurrence ? std::max(until, present.planned_from) : until;
+    row.segments.back().until = until;
+    row.segments.push_back({row.definition->schedule.AnchoredAt(present.created_at), after, std::nullopt});
+  }
+
+  CommitAnswer Commit(SessionId session, const Completion& completion, Instant now) {
+    Row* row = Find(completion.key);
+    const bool owns = row != nullptr && sessions.contains(session) && row->owner == session &&
+                      row->fence == completion.fence;
+    if (!owns || row->present.fire_time != completion.fire_time || row->present.attempt != completion.attempt) {
+      const bool applied = WasApplied(session, completion);
+      return {.outcome = applied ? CommitOutcome::kAlreadyApplied : CommitOutcome::kStale,
+              .kept = applied && owns,
+              .error = {}};
+    }
+    const bool outdated = completion.version != row->present.version;
+    const Change change(*this, *row);
+    if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {
+      // The new definition may want these points, and must not inherit a point that it never had: its next owner plans
+      // from the change on.
+      row->owner.reset();
+      return {.outcome = CommitOutcome::kStale, .kept = false, .error = {}};
+    }
+    if (completion.run) AddRun(*row, *completion.run, session, now);
+    if (!outdated && row->present.to_plan) BeginSegment(*row, completion);
+    row->present = Advance(row->present, completion.next);
+    row->present.to_plan = outdated;
+    if (outdated && completion.run->settles > 0) {
+      // The occurrence after it is the new version's to choose; until then the row shows the settled one, which nobody
+      // runs again (WasStarted), whoever dies before the plan is made.
+      row->present.fire_time = completion.fire_time;
+      row->present.lost = 0;
+    }
+    const bool more = completion.next.fire_time.has_value();
+    if (!more && !outdated && row->state != JobState::kRemoved) row->state = JobState::kFinished;
+    const bool kept = completion.keep && more && !outdated && row->state == JobState::kActive;
+    if (!kept) row->owner.reset();
+    return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
+  }
+
+  bool WasApplied(SessionId session, const Completion& completion) const {
+    const auto runs = history.find(completion.key);
+    if (!completion.run || runs == history.end()) return false;
+    // The newest first: a resend comes soon.
+    return std::any_of(runs->second.rbegin(), runs->second.rend(), [&](const RunRow& run) {
+      return run.session == session && run.fence == completion.fence &&
+             run.info.fire_time == completion.run->fire_time && run.info.attempt == completion.run->attempt &&
+             run.info.verdict == completion.run->verdict;
+    });
+  }
+
+  // Makes all rows of a session unowned; `lost`: its pod is dead.
+  std::int64_t HandBack(SessionId session, bool lost) {
+    const auto it = owned_by.find(session);
+    if (it == owned_by.end()) return 0;
+    const std::set<JobKey> jobs = it->second;
+    for (const JobKey key : jobs) {
+      Row& row = *Find(key);
+      const Change change(*this, row);
+      row.owner.reset();
+      ++row.fence;
+      row.present.lost += lost ? 1 : 0;
+    }
+    owned_by.erase(session);
+    return static_cast<std::int64_t>(jobs.size());
+  }
+
+  EnqueueOutcome Put(const JobDefinition& definition, Instant now) {
+    Row* row = FindById(definition.id);
+    if (row == nullptr) {
+      Insert(definition, now);
+      return EnqueueOutcome::kCreated;
+    }
+    if (*row->definition == definition) return EnqueueOutcome::kUnchanged;
+    const Change change(*this, *row);
+    row->definition = std::make_shared<JobDefinition>(definition);
+    ++row->present.version;
+    row->present.to_plan = true;
+    row->present.planned_from = now;
+    if (row->state == JobState::kFinished) row->state = JobState::kActive;
+    return EnqueueOutcome::kUpdated;
+  }
+
+  void Insert(const JobDefinition& definition, Instant now) {
+    const Schedule grid = definition.schedule.AnchoredAt(now);
+    const Instant cursor = grid.FirstCursor(now);
+    const std::optional<Instant> first = grid.Next(cursor);
+    const JobKey key = ++last_key;
+    Row& row = rows[key];
+    keys[definition.id] = key;
+    const Change change(*this, row);
+    row.key = key;
+    row.definition = std::make_shared<JobDefinition>(definition);
+    row.state = first ? JobState::kActive : JobState::kFinished;
+    row.present = {.created_at = now,
+                   .cursor = cursor,
+                   .fire_time = first.value_or(cursor),
+                   .due_at = first.value_or(cursor),
+                   .planned_from = now};
+    // Above every fence that this id, removed and created again, had before; by the time as in the other stores.
+    row.fence = std::max(ToMicros(now) / 1000, greatest_fence + 1);
+    row.segments.push_back({grid, cursor, std::nullopt});
+  }
+
+  // Settles what was missed while the row was paused.
+  void SkipPaused(Row& row, Instant now) {
+    // With a change of definition pending, the new version begins with the resumption.
+    if (row.present.to_plan) {
+      row.present.planned_from = now;
+      return;
+    }
+    const auto skip = SkipStretch(*row.definition, row.present, now, Verdict::kSkippedPaused);
+    if (!skip) return;
+    AddRun(row, *skip->run, /*session=*/0, now);
+    row.present = Advance(row.present, skip->next);
+    if (!skip->next.fire_time) row.state = JobState::kFinished;
+  }
+
+  JobInfo Describe(const Row& row) const {
+    JobInfo info{.definition = *row.definition,
+                 .version = row.present.version,
+                 .state = row.state,
+                 .created_at = row.present.created_at,
+                 .cursor = row.present.cursor,
+                 .fire_time = std::nullopt,
+                 .attempt = row.present.attempt,
+                 .owner_pod = std::nullopt,
+                 .fence = row.fence,
+                 .settled_total = row.settled_total};
+    if (row.state != JobState::kFinished) info.fire_time = row.present.fire_time;
+    if (row.owner) info.owner_pod = sessions.at(*row.owner).pod;
+    return info;
+  }
+
+  void AuditRow(const Row& row, Instant from, Instant to, Audit& audit) const {
+    std::vector<SettledSpan> spans;
+    if (const auto runs = history.find(row.key); runs != history.end()) {
+      for (const RunRow& run : runs->second) {
+        if (run.info.settles == 0 || run.info.last_fire < from || run.info.fire_time >= to) continue;
+        spans.push_back({run.info.fire_time, run.info.last_fire, run.info.settles, run.info.verdict});
+      }
+    }
+    for (std::size_t i = 0; i < row.segments.size(); ++i) {
+      const Segment& segment = row.segments[i];
+      const Instant first = std::max(from, segment.after + Duration(1));
+      const Instant end = segment.until ? std::min(to, *segment.until + Duration(1)) : to;
+      const bool last = i + 1 == row.segments.size();
+      AuditJob(segment.grid, first, end, last ? std::move(spans) : spans, &audit);
+    }
+    audit.jobs -= static_cast<std::int64_t>(row.segments.size()) - 1;  // they are one job
+  }
+};
+
+namespace {
+
+class MemoryStore final : public JobStore {
+ public:
+  explicit MemoryStore(std::shared_ptr<MemoryState> state) : state_(std::move(state)) {}
+
+  Status Migrate() override { return {}; }
+  Status CheckSchema() override { return {}; }
+  Result<Instant> Now() override { return state_->clock(); }
+
+  Result<SessionId> OpenSession(const OpenSessionRequest& request) override {
+    const std::lock_guard lock(state_->mutex);
+    const SessionId id = ++state_->last_session;
+    state_->sessions[id] = {.pod = request.pod, .ttl = request.ttl};
+    return id;
+  }
+
+  Result<BeatReply> Beat(const BeatRequest& request) override {
+    const std::lock_guard lock(state_->mutex);
+    BeatReply reply;
+    if (const auto session = state_->sessions.find(request.session); session != state_->sessions.end()) {
+      reply.live = true;
+      ++session->second.beat;
+      session->second.rate = request.rate;
+      session->second.owned = request.owned;
+    }
+    for (const auto& [id, session] : state_->sessions) {
+      reply.sessions.push_back({.id = id,
+                                .pod = session.pod,
+                                .beat = session.beat,
+                                .ttl = session.ttl,
+                                .rate = session.rate,
+                                .owned = session.owned});
+    }
+    for (const auto& [key, row] : state_->rows) {
+      if (row.state == JobState::kActive) reply.total_rate += row.definition->schedule.Rate();
+    }
+    reply.store_time = state_->clock();
+    return reply;
+  }
+
+  Result<ReclaimReply> Reclaim(SessionId session, std::int64_t beat) override {
+    const std::lock_guard lock(state_->mutex);
+    const auto live = state_->sessions.find(session);
+    if (live != state_->sessions.end() && live->second.beat != beat) return ReclaimReply{};
+    const bool ended = state_->sessions.erase(session) > 0;
+    return ReclaimReply{.ended = ended, .jobs = state_->HandBack(session, /*lost=*/true)};
+  }
+
+  Status EndSession(SessionId session) override {
+    const std::lock_guard lock(state_->mutex);
+    state_->sessions.erase(session);
+    state_->HandBack(session, /*lost=*/false);
+    return {};
+  }
+
+  Result<ClaimReply> Claim(const ClaimRequest& request) override {
+    const std::lock_guard lock(state_->mutex);
+    const Instant now = state_->clock();
+    ClaimReply reply{.live = state_->sessions.contains(request.session), .jobs = {}, .store_time = now};
+    if (!reply.live) return reply;
+    std::vector<Row*> chosen;
+    for (const auto& [look_at, key] : state_->claimable) {
+      if (look_at >= now + request.horizon || static_cast<int>(chosen.size()) >= request.limit) break;
+      Row& row = *state_->Find(key);
+      const auto& queues = request.queues;
+      if (std::find(queues.begin(), queues.end(), row.definition->queue) != queues.end()) chosen.push_back(&row);
+    }
+    for (Row* row : chosen) {
+      const MemoryState::Change change(*state_, *row);
+      row->owner = request.session;
+      ++row->fence;
+      reply.jobs.push_back(state_->View(*row));
+    }
+    return reply;
+  }
+
+  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+    const std::lock_guard lock(state_->mutex);
+    ClaimReply reply{.live = state_->sessions.contains(session), .jobs = {}, .store_time = state_->clock()};
+    const auto owned = state_->owned_by.find(session);
+    if (owned == state_->owned_by.end()) return reply;
+    const std::unordered_set<JobKey> without(known.begin(), known.end());
+    for (const JobKey key : owned->second) {
+      if (!without.contains(key)) reply.jobs.push_back(state_->View(*state_->Find(key)));
+    }
+    return reply;
+  }
+
+  Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<bool> answers;
+    for (const BeginRequest& request : requests) {
+      Row* row = state_->Find(request.key);
+      const bool may = row != nullptr && row->owner == session && row->fence == request.fence &&
+                       row->present.fire_time == request.fire_time && row->present.attempt == request.attempt;
+      if (may) row->present.begun = true;
+      answers.push_back(may);
+    }
+    return answers;
+  }
+
+  Result<CommitReply> Commit(SessionId session, const std::vector<Completion>& completions) override {
+    const std::lock_guard lock(state_->mutex);
+    CommitReply reply;
+    reply.store_time = state_->clock();
+    for (const Completion& completion : completions) {
+      reply.answers.push_back(state_->Commit(session, completion, reply.store_time));
+    }
+    return reply;
+  }
+
+  Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) override {
+    const std::lock_guard lock(state_->mutex);
+    for (const auto& [key, fence] : jobs) {
+      Row* row = state_->Find(key);
+      if (row == nullptr || row->owner != session || row->fence != fence) continue;
+      const MemoryState::Change change(*state_, *row);
+      row->owner.reset();
+    }
+    return {};
+  }
+
+  Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) override {
+    std::unordered_set<std::string_view> ids;
+    for (const JobDefinition& job : jobs) {
+      if (const Status valid = Validate(job); !valid) return tl::unexpected<Error>(valid.error());
+      if (!ids.insert(job.id).second) {
+        return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", job.id));
+      }
+    }
+    const std::lock_guard lock(state_->mutex);
+    const Instant now = state_->clock();
+    std::vector<EnqueueOutcome> outcomes;
+    for (const JobDefinition& job : jobs) outcomes.push_back(state_->Put(job, now));
+    return outcomes;
+  }
+
+  Status Remove(const std::string& id) override {
+    const std::lock_guard lock(state_->mutex);
+    Row* row = state_->FindById(id);
+    if (row == nullptr) return NoSuchJob(id);
+    const MemoryState::Change change(*state_, *row);
+    state_->keys.erase(id);
+    row->state = JobState::kRemoved;
+    return {};
+  }
+
+  Status Pause(const std::string& id) override {
+    const std::lock_guard lock(state_->mutex);
+    Row* row = state_->FindById(id);
+    if (row == nullptr) return NoSuchJob(id);
+    const MemoryState::Change change(*state_, *row);
+    if (row->state == JobState::kActive) row->state = JobState::kPaused;
+    return {};
+  }
+
+  Status Resume(const std::string& id) override {
+    const std::lock_guard lock(state_->mutex);
+    Row* row = state_->FindById(id);
+    if (row == nullptr) return NoSuchJob(id);
+    if (row->state != JobState::kPaused) return {};
+    const MemoryState::Change change(*state_, *row);
+    row->state = JobState::kActive;
+    // While its run is still going, the owner settles the rest by the late policy.
+    if (!row->owner) state_->SkipPaused(*row, state_->clock());
+    return {};
+  }
+
+  Result<JobInfo> Get(const std::string& id) override {
+    const std::lock_guard lock(state_->mutex);
+    const Row* row = state_->FindById(id);
+    if (row == nullptr) return tl::unexpected<Error>(NoSuchJob(id).error());
+    return state_->Describe(*row);
+  }
+
+  Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<JobInfo> jobs;
+    const auto full = [&] { return static_cast<int>(jobs.size()) >= filter.limit; };
+    for (auto it = state_->keys.lower_bound(filter.id_prefix); it != state_->keys.end() && !full(); ++it) {
+      if (!it->first.starts_with(filter.id_prefix)) break;
+      const Row& row = *state_->Find(it->second);
+      if (!filter.state || row.state == *filter.state) jobs.push_back(state_->Describe(row));
+    }
+    return jobs;
+  }
+
+  Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<const RunRow*> found;
+    for (const auto& [key, runs] : state_->history) {
+      if (runs.empty() || (!filter.job_id.empty() && runs.front().info.job_id != filter.job_id)) continue;
+      for (const RunRow& run : runs) {
+        if (filter.fire_from && run.info.fire_time < *filter.fire_from) continue;
+        if (filter.fire_to && run.info.fire_time >= *filter.fire_to) continue;
+        found.push_back(&run);
+      }
+    }
+    const auto count = std::min(found.size(), static_cast<std::size_t>(std::max(filter.limit, 0)));
+    std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), found.end(),
+                      [](const RunRow* a, const RunRow* b) { return a->sequence > b->sequence; });
+    std::vector<RunInfo> runs;
+    for (std::size_t i = 0; i < count; ++i) runs.push_back(found[i]->info);
+    return runs;
+  }
+
+  Result<StoreStats> Stats() override {
+    const std::lock_guard lock(state_->mutex);
+    StoreStats stats;
+    for (const auto& [key, row] : state_->rows) ++stats.jobs[row.state];
+    stats.overdue = std::distance(state_->claimable.begin(), state_->claimable.upper_bound({state_->clock(), kMaxKey}));
+    return stats;
+  }
+
+  Result<std::vector<PodInfo>> Pods() override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<PodInfo> pods;
+    for (const auto& [id, session] : state_->sessions) {
+      pods.push_back({.name = session.pod, .session = id, .rate = session.rate, .owned = session.owned});
+    }
+    return pods;
+  }
+
+  Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) override {
+    const std::lock_guard lock(state_->mutex);
+    Audit audit;
+    for (auto it = state_->keys.lower_bound(id_prefix); it != state_->keys.end(); ++it) {
+      if (!it->first.starts_with(id_prefix)) break;
+      state_->AuditRow(*state_->Find(it->second), from, to, audit);
+    }
+    return audit;
+  }
+
+  Status Maintain(const MaintainOptions& options) override {
+    const std::lock_guard lock(state_->mutex);
+    const Instant oldest = state_->clock() - std::chrono::days(options.history_days);
+    for (auto& [key, runs] : state_->history) {
+      while (!runs.empty() && runs.front().info.settled_at < oldest) runs.pop_front();
+    }
+    std::erase_if(state_->history, [](const auto& entry) { return entry.second.empty(); });
+    return {};
+  }
+
+ private:
+  static constexpr JobKey kMaxKey = std::numeric_limits<JobKey>::max();
+  std::shared_ptr<MemoryState> state_;  // shared: by all the stores of a factory
+};
+
+}  // namespace
+
+MemoryStoreFactory::MemoryStoreFactory()
+    : MemoryStoreFactory([] { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }) {}
+
+MemoryStoreFactory::MemoryStoreFactory(std::function<Instant()> clock) : state_(std::make_shared<MemoryState>()) {
+  state_->clock = std::move(clock);
+}
+
+Result<std::unique_ptr<JobStore>> MemoryStoreFactory::Open() { return std::make_unique<MemoryStore>(state_); }
+
+}  // namespace escapement
