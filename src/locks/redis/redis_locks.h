@@ -1,0 +1,32 @@
+// Locks in a Redis server: SET NX PX with a random token; renewal and release compare it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "locks/redis/redis_connection.h"
+#include "locks/redis/redis_url.h"
+#include "ports/locks.h"
+
+namespace escapement {
+
+// Keys: "escapement:lock:{name}" and, for good, "escapement:fence:{name}". Errors of calls: as RedisConnection. A lock
+// whose acquisition is in doubt frees itself after its ttl. Thread-safe.
+class RedisLocks final : public Locks {
+ public:
+  // kUnavailable: no answer; kInvalidArgument: user, password or database are refused. Once connected, an outage is an
+  // error of each call and heals by itself.
+  [[nodiscard]] static Result<std::unique_ptr<RedisLocks>> Connect(const RedisUrl& url);
+
+  Result<std::optional<Lease>> Acquire(const std::string& name, Duration ttl) override;
+  Result<bool> Renew(const Lease& lease, Duration ttl) override;
+  Result<bool> Release(const Lease& lease) override;
+
+ private:
+  explicit RedisLocks(const RedisUrl& url) : connection_(url) {}
+
+  RedisConnection connection_;
+};
+
+}  // namespace escapement

@@ -1,0 +1,218 @@
+#include "locks/redis/redis_wire.h"
+
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace escapement {
+namespace {
+
+// Of hiredis only the parser of replies is used. Its own connections have no total deadline, cannot be interrupted and
+// raise SIGPIPE in the host program.
+RedisReply Convert(const redisReply& reply) {
+  RedisReply result;
+  switch (reply.type) {
+    case REDIS_REPLY_INTEGER:
+      result.kind = RedisReply::Kind::kInteger;
+      result.integer = reply.integer;
+      break;
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+      result.kind = RedisReply::Kind::kText;
+      result.text.assign(reply.str, static_cast<std::size_t>(reply.len));
+      break;
+    case REDIS_REPLY_ERROR:
+      result.kind = RedisReply::Kind::kError;
+      result.text.assign(reply.str, static_cast<std::size_t>(reply.len));
+      break;
+    case REDIS_REPLY_ARRAY:
+      result.kind = RedisReply::Kind::kArray;
+      for (std::size_t i = 0; i < reply.elements; ++i) result.elements.push_back(Convert(*reply.element[i]));
+      break;
+    default:
+      break;
+  }
+  return result;
+}
+
+std::string_view FirstWord(std::string_view text) { return text.substr(0, text.find(' ')); }
+
+}  // namespace
+
+Error RedisErrorOf(std::string_view where, const std::string& reply) {
+  const std::string_view word = FirstWord(reply);
+  const auto is_one_of = [word](auto... words) { return ((word == words) || ...); };
+  if (is_one_of("WRONGPASS", "NOAUTH", "NOPERM"))
+    return {Code::kInvalidArgument, fmt::format("{}: {}", where, reply)};
+  if (is_one_of("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "BUSY", "NOREPLICAS", "TRYAGAIN"))
+    return {Code::kUnavailable, fmt::format("{}: {}", where, reply)};
+  return {Code::kInternal, fmt::format("{}: {}", where, reply)};
+}
+
+RedisWire::RedisWire(std::string where, int wake_fd)
+    : where_(std::move(where)), wake_fd_(wake_fd), reader_(redisReaderCreate()) {}
+
+RedisWire::~RedisWire() {
+  if (fd_ >= 0) close(fd_);
+  redisReaderFree(reader_);
+}
+
+Result<std::unique_ptr<RedisWire>> RedisWire::Open(const RedisUrl& url, BootTime deadline, int wake_fd) {
+  std::unique_ptr<RedisWire> wire(new RedisWire(url.Name(), wake_fd));
+  if (wire->reader_ == nullptr) return Fail(Code::kInternal, "out of memory");
+  if (auto status = wire->Connect(url, deadline); !status) return tl::unexpected(status.error());
+  if (auto status = wire->Enter(url, deadline); !status) {
+    Error error = status.error();
+    // Nothing but the connection itself was asked for: no reply means that there is no connection.
+    if (error.code == Code::kInDoubt) error.code = Code::kUnavailable;
+    if (error.code == Code::kTimeout && BootClock::now() >= deadline) error.code = Code::kUnavailable;
+    return tl::unexpected(std::move(error));
+  }
+  return wire;
+}
+
+Status RedisWire::Connect(const RedisUrl& url, BootTime deadline) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  const std::string port = fmt::format("{}", url.port);
+  int error = getaddrinfo(url.host.c_str(), port.c_str(), &hints, &found);
+  if (error == EAI_NONAME || error == EAI_ADDRFAMILY) {  // a machine whose only interface is loopback
+    hints.ai_flags = 0;
+    error = getaddrinfo(url.host.c_str(), port.c_str(), &hints, &found);
+  }
+  if (error != 0) return Fail(Code::kUnavailable, fmt::format("{}: {}", where_, gai_strerror(error)));
+  Status status;
+  for (const addrinfo* address = found; address != nullptr; address = address->ai_next) {
+    status = ConnectTo(*address, deadline);
+    if (status) break;
+  }
+  freeaddrinfo(found);
+  return status;
+}
+
+Status RedisWire::ConnectTo(const addrinfo& address, BootTime deadline) {
+  if (fd_ >= 0) close(fd_);
+  fd_ = socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.ai_protocol);
+  if (fd_ < 0) return Fail(Code::kUnavailable, fmt::format("{}: {}", where_, std::strerror(errno)));
+  const int on = 1;
+  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  int error = connect(fd_, address.ai_addr, address.ai_addrlen) == 0 ? 0 : errno;
+  if (error == EINPROGRESS) {
+    if (auto status = Wait(POLLOUT, deadline); !status) {
+      if (BootClock::now() < deadline) return status;  // interrupted
+      return Fail(Code::kUnavailable, fmt::format("{}: it does not answer in time", where_));
+    }
+    socklen_t size = sizeof error;
+    getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+  }
+  if (error != 0) return Fail(Code::kUnavailable, fmt::format("{}: {}", where_, std::strerror(error)));
+  return {};
+}
+
+// Authenticates and selects. SELECT is sent in any case: it makes a server that wants a password say so.
+Status RedisWire::Enter(const RedisUrl& url, BootTime deadline) {
+  const bool authenticate = !url.password.empty() || !url.user.empty();
+  if (authenticate) {
+    const auto sent = url.user.empty() ? Send({"AUTH", url.password}, deadline)
+                                       : Send({"AUTH", url.user, url.password}, deadline);
+    if (!sent) return sent;
+    const auto reply = Receive(deadline);
+    if (!reply) return tl::unexpected(reply.error());
+    if (reply->kind == RedisReply::Kind::kError) {
+      // Only its first word: some servers quote the command that they did not understand, and so the password.
+      const std::string_view word = FirstWord(reply->text);
+      if (word != "WRONGPASS" && word != "ERR" && word != "NOAUTH")
+        return Fail(RedisErrorOf(where_, reply->text).code, fmt::format("{}: {}", where_, word));
+      return Fail(Code::kInvalidArgument,
+                  fmt::format("{}: the server refused the user or password ({})", where_, word));
+    }
+  }
+  const std::string database = fmt::format("{}", url.database);
+  if (auto sent = Send({"SELECT", database}, deadline); !sent) return sent;
+  const auto reply = Receive(deadline);
+  if (!reply) return tl::unexpected(reply.error());
+  if (reply->kind != RedisReply::Kind::kError) return {};
+  if (FirstWord(reply->text) == "NOAUTH")
+    return Fail(Code::kInvalidArgument, fmt::format("{}: the server wants a password (NOAUTH)", where_));
+  Error error = RedisErrorOf(where_, reply->text);
+  if (error.code == Code::kInternal) error.code = Code::kInvalidArgument;  // no such database
+  return tl::unexpected(std::move(error));
+}
+
+Status RedisWire::Wait(short events, BootTime deadline) const {
+  while (true) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - BootClock::now()).count();
+    std::array<pollfd, 2> files{{{.fd = fd_, .events = events, .revents = 0},
+                                 {.fd = wake_fd_, .events = POLLIN, .revents = 0}}};  // -1 is ignored
+    const int ready = poll(files.data(), files.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 3'600'000)));
+    if (ready < 0 && errno != EINTR) return Fail(Code::kInternal, fmt::format("poll: {}", std::strerror(errno)));
+    if (ready > 0 && files[1].revents != 0) return Fail(Code::kTimeout, where_ + ": interrupted");
+    if (ready > 0) return {};
+    if (left <= 0) return Fail(Code::kTimeout, where_ + ": no answer in time");
+  }
+}
+
+Status RedisWire::Send(const RedisArguments& command, BootTime deadline) {
+  std::string text = fmt::format("*{}\r\n", command.size());
+  for (const std::string_view argument : command) {
+    text += fmt::format("${}\r\n", argument.size());
+    text += argument;
+    text += "\r\n";
+  }
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t sent = send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      done += static_cast<std::size_t>(sent);
+    } else if (errno == EAGAIN) {
+      if (auto status = Wait(POLLOUT, deadline); !status) return Fail(Code::kUnavailable, status.error().message);
+    } else if (errno != EINTR) {
+      return Fail(Code::kUnavailable, fmt::format("{}: {}", where_, std::strerror(errno)));
+    }
+  }
+  return {};
+}
+
+Result<RedisReply> RedisWire::Receive(BootTime deadline) {
+  while (true) {
+    void* raw = nullptr;
+    if (redisReaderGetReply(reader_, &raw) != REDIS_OK)
+      return Fail(Code::kInDoubt, fmt::format("{}: the reply is not Redis's protocol", where_));
+    if (raw != nullptr) {
+      RedisReply reply = Convert(*static_cast<const redisReply*>(raw));
+      freeReplyObject(raw);
+      return reply;
+    }
+    if (auto status = Wait(POLLIN, deadline); !status) return tl::unexpected(status.error());
+    std::array<char, 16'384> buffer;
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (got == 0) return Fail(Code::kInDoubt, fmt::format("{}: the server closed the connection", where_));
+    if (got > 0) {
+      redisReaderFeed(reader_, buffer.data(), static_cast<std::size_t>(got));
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return Fail(Code::kInDoubt, fmt::format("{}: {}", where_, std::strerror(errno)));
+    }
+  }
+}
+
+bool RedisWire::Quiet() const {
+  pollfd file{.fd = fd_, .events = POLLIN, .revents = 0};
+  return poll(&file, 1, 0) == 0;
+}
+
+}  // namespace escapement

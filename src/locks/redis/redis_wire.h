@@ -1,0 +1,65 @@
+// One connection to a Redis server: RESP2 over a socket, every wait bounded and interruptible.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "escapement/status.h"
+#include "locks/redis/redis_url.h"
+#include "time/clock.h"
+
+struct addrinfo;
+struct redisReader;
+
+namespace escapement {
+
+struct RedisReply {
+  enum class Kind { kNil, kInteger, kText, kError, kArray };
+  Kind kind = Kind::kNil;
+  std::int64_t integer = 0;
+  std::string text;  // of kText (strings and statuses alike) and kError
+  std::vector<RedisReply> elements;
+};
+
+using RedisArguments = std::vector<std::string_view>;
+
+// An error reply as an Error. Messages begin with `where`. kInvalidArgument: credentials or rights; kUnavailable: the
+// server serves nobody just now (loading, replica, out of memory); else kInternal.
+Error RedisErrorOf(std::string_view where, const std::string& reply);
+
+// Not thread-safe. After an error of Send or Receive the connection is of no more use.
+class RedisWire {
+ public:
+  // Connects, authenticates and selects the database, all by `deadline` (looking up a host's name excepted).
+  // Every wait also ends when `wake_fd`, unless -1, becomes readable; the error is then kTimeout.
+  // kUnavailable; kInvalidArgument when the server refuses user, password or database.
+  [[nodiscard]] static Result<std::unique_ptr<RedisWire>> Open(const RedisUrl& url, BootTime deadline,
+                                                               int wake_fd = -1);
+  RedisWire(const RedisWire&) = delete;
+  RedisWire& operator=(const RedisWire&) = delete;
+  ~RedisWire();
+
+  // kUnavailable: the server got at most a part of the command, which it never runs.
+  [[nodiscard]] Status Send(const RedisArguments& command, BootTime deadline);
+  // The next reply; error replies are replies too. kInDoubt: the connection broke; kTimeout: `deadline` or wake_fd.
+  [[nodiscard]] Result<RedisReply> Receive(BootTime deadline);
+  // False when there is something to read although nothing was asked: the server has closed the connection.
+  bool Quiet() const;
+
+ private:
+  RedisWire(std::string where, int wake_fd);
+  Status Connect(const RedisUrl& url, BootTime deadline);
+  Status ConnectTo(const addrinfo& address, BootTime deadline);
+  Status Enter(const RedisUrl& url, BootTime deadline);
+  Status Wait(short events, BootTime deadline) const;
+
+  const std::string where_;
+  const int wake_fd_;
+  int fd_ = -1;
+  redisReader* reader_;
+};
+
+}  // namespace escapement
