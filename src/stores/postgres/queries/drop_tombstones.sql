@@ -1,0 +1,8 @@
+-- Removed jobs and ended sessions beyond retention, whose history is gone. $1 days to keep.
+WITH gone AS (
+  DELETE FROM escapement.jobs WHERE state = 4 AND owner IS NULL AND planned_from < now() - $1 * interval '1 day' RETURNING key
+), sessions AS (
+  DELETE FROM escapement.sessions s WHERE s.ended_at < now() - $1 * interval '1 day'
+    AND NOT EXISTS (SELECT FROM escapement.jobs j WHERE j.owner = s.id AND j.owner IS NOT NULL)
+)
+DELETE FROM escapement.definitions d USING gone WHERE d.job = gone.key

@@ -1,0 +1,2 @@
+-- The store's clock, read as late as possible.
+SELECT clock_timestamp()
