@@ -1,0 +1,734 @@
+#include "engine/pod.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace escapement {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kFirstBackoff = milliseconds(50);
+constexpr Duration kLongestBackoff = seconds(1);
+constexpr Duration kWakeGap = milliseconds(100);        // between heartbeats that wake-ups bring forward
+constexpr Duration kHungryClaimPeriod = milliseconds(50);   // while under the fair share
+constexpr Duration kSatedClaimPeriod = milliseconds(250);   // at or over it
+constexpr Duration kImminent = milliseconds(800);  // a pod at its share claims what nobody took until so close to its time
+constexpr Duration kLongestSleep = seconds(1);
+constexpr Duration kShutdownCancelGrace = seconds(1);
+constexpr Duration kEndingGrace = seconds(3);
+constexpr int kBeatsBetweenRecovers = 5;
+constexpr const char* kRefusedText = "(the store refused the text of the error)";
+
+bool IsTransient(const Error& e) {
+  return e.code == Code::kUnavailable || e.code == Code::kInDoubt || e.code == Code::kTimeout;
+}
+
+}  // namespace
+
+Pod::Pod(PodOptions options) : options_(std::move(options)), random_(static_cast<std::uint32_t>(options_.seed | 1)) {}
+
+Duration Pod::Jittered(Duration base) {
+  std::uniform_real_distribution<double> factor(0.5, 1.5);
+  return Duration(static_cast<std::int64_t>(static_cast<double>(base.count()) * factor(random_)));
+}
+
+// Frees the channel. True when the answer belongs to the present session.
+bool Pod::Answered(Channel& channel, BootTime now, const Error* error) {
+  channel.busy = false;
+  if (error == nullptr) {
+    channel.failures = 0;
+    channel.not_before = now;
+  } else {
+    const Duration backoff = std::min(kLongestBackoff, kFirstBackoff * (1 << std::min(channel.failures, 6)));
+    ++channel.failures;
+    channel.not_before = now + Jittered(backoff);
+    if (!IsTransient(*error) && channel.failures == 1) warnings_.push_back(error->message);
+  }
+  return channel.epoch == epoch_;
+}
+
+// --- session
+
+void Pod::OnOpened(BootTime now, BootTime sent, const Result<SessionId>& reply) {
+  if (!Answered(sessions_channel_, now, reply ? nullptr : &reply.error()) || !reply) return;
+  session_ = *reply;
+  deadline_ = sent + options_.ttl;
+  last_contact_ = now;
+  next_beat_ = now;
+  next_claim_ = now;
+  ++counters_.sessions;
+  publish_.push_back(Wake::kMembers);
+}
+
+void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
+  if (!Answered(sessions_channel_, now, reply ? nullptr : &reply.error()) || !session_) return;
+  if (!reply) {
+    next_beat_ = sessions_channel_.not_before;
+    return;
+  }
+  if (!reply->live) {
+    warnings_.push_back("this pod's session was ended by others (it was cut off or stood still): joining anew");
+    Rejoin();
+    return;
+  }
+  clock_.AddSample(reply->store_time, now);
+  Watch(now, sent, *reply);
+  deadline_ = sent + options_.ttl;
+  last_contact_ = now;
+  next_beat_ = sent + options_.heartbeat;
+  for (const auto& [id, o] : observed_) {  // whoever seems dead is judged as soon as its TTL is over
+    if (o.since + o.ttl > sent) next_beat_ = std::min(next_beat_, o.since + o.ttl);
+  }
+  total_rate_ = reply->total_rate;
+  total_jobs_ = reply->total_jobs;
+  pods_ = reply->sessions.size();
+  const double fair = FairShare();
+  const double one_job = total_jobs_ > 0 ? total_rate_ / static_cast<double>(total_jobs_) : 0;
+  others_under_share_ = std::any_of(reply->sessions.begin(), reply->sessions.end(), [&](const SessionView& s) {
+    return s.id != *session_ && s.rate < fair - 0.5 * one_job;
+  });
+  surplus_ = others_under_share_ ? std::max(0.0, rate_ - fair) : 0;
+  if (fair - rate_ >= 0.99 * one_job) next_claim_ = std::min(next_claim_, now);
+  for (const JobKey key : reply->changed) {
+    if (const auto it = held_.find(key); it != held_.end()) {
+      it->second.hand_back = true;
+      HandBack(it->second);
+    }
+  }
+  if (++beats_since_recover_ >= kBeatsBetweenRecovers) need_recover_ = true;
+}
+
+// Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is dead.
+void Pod::Watch(BootTime now, BootTime sent, const BeatReply& reply) {
+  const bool gap = now - last_contact_ > 2 * options_.heartbeat;
+  std::map<SessionId, Observed> seen;
+  for (const SessionView& s : reply.sessions) {
+    if (s.id == *session_) continue;
+    const auto before = observed_.find(s.id);
+    if (gap || before == observed_.end() || before->second.beat != s.beat) {
+      seen[s.id] = {s.beat, now, s.ttl};
+      continue;
+    }
+    seen[s.id] = before->second;
+    // Read no earlier than `sent`, and unchanged since it was first received.
+    if (sent - before->second.since >= s.ttl &&
+        std::none_of(to_reclaim_.begin(), to_reclaim_.end(), [&](const ReclaimCall& c) { return c.session == s.id; })) {
+      to_reclaim_.push_back({s.id, s.beat});
+    }
+  }
+  observed_ = std::move(seen);
+}
+
+void Pod::OnReclaimed(BootTime now, const ReclaimCall& call, const Result<ReclaimReply>& reply) {
+  const bool ours = Answered(sessions_channel_, now, reply ? nullptr : &reply.error());
+  if (!reply) {
+    if (ours && IsTransient(reply.error())) to_reclaim_.push_back(call);
+    return;
+  }
+  if (reply->ended) {
+    warnings_.push_back(fmt::format("session {} showed no life: ended it, handed back {} jobs", call.session, reply->jobs));
+  }
+  if (reply->still_owned > 0) to_reclaim_.push_back(call);
+  if (reply->jobs > 0 || reply->ended) {
+    next_beat_ = now;
+    next_claim_ = now;
+    publish_.push_back(Wake::kMembers);
+  }
+}
+
+void Pod::OnEnded(BootTime now, const Status& reply) {
+  if (!Answered(sessions_channel_, now, reply ? nullptr : &reply.error())) return;
+  if (reply) {
+    publish_.push_back(Wake::kMembers);
+    Rejoin();
+    life_ = Life::kStopped;
+  }
+}
+
+// Everything held belonged to the session that is no more.
+void Pod::Rejoin() {
+  ++epoch_;
+  session_.reset();
+  for (const auto& [id, run] : runs_) cancels_.push_back(id);
+  counters_.stale += outbox_.size() + committing_.size();
+  runs_.clear();
+  timeouts_.clear();
+  held_.clear();
+  wheel_.Clear();
+  ready_ = {};
+  ready_count_ = 0;
+  outbox_.clear();
+  committing_.clear();
+  to_begin_.clear();
+  beginning_.clear();
+  to_release_.clear();
+  releasing_.clear();
+  to_reclaim_.clear();
+  observed_.clear();
+  rate_ = surplus_ = 0;
+  need_recover_ = recovering_ = false;
+  beats_since_recover_ = 0;
+}
+
+// --- claims
+
+void Pod::OnClaimed(BootTime now, Result<ClaimReply> reply) {
+  if (!Answered(claims_channel_, now, reply ? nullptr : &reply.error()) || !session_) return;
+  if (!reply) {
+    need_recover_ = true;  // what the lost answer would have told
+    return;
+  }
+  if (!reply->live) {
+    next_beat_ = now;  // the heartbeat will say so, and rejoin
+    return;
+  }
+  for (ClaimedJob& job : reply->jobs) Adopt(std::move(job));
+}
+
+void Pod::OnRecovered(BootTime now, Result<ClaimReply> reply) {
+  const bool ours = Answered(claims_channel_, now, reply ? nullptr : &reply.error());
+  recovering_ = false;
+  if (ours && reply && session_) {
+    need_recover_ = false;
+    beats_since_recover_ = 0;
+    for (ClaimedJob& job : reply->jobs) {
+      // A job given up since the question was asked is no longer ours, whatever the answer says.
+      if (!gone_since_recover_.contains(job.key)) Adopt(std::move(job));
+    }
+  }
+  gone_since_recover_.clear();
+}
+
+void Pod::Adopt(ClaimedJob job) {
+  const JobKey key = job.key;
+  auto [it, fresh] = held_.try_emplace(key);
+  Held& held = it->second;
+  if (!fresh) {
+    if (held.job.fence >= job.fence) return;
+    // The job went away and came back while this pod believed it held it: the older holding is void.
+    Drop(key);
+    it = held_.try_emplace(key).first;
+  }
+  Held& fresh_held = it->second;
+  fresh_held.job = std::move(job);
+  fresh_held.rate = fresh_held.job.definition->schedule.Rate();
+  rate_ += fresh_held.rate;
+  if (life_ != Life::kRunning) {
+    fresh_held.hand_back = true;
+    HandBack(fresh_held);
+    return;
+  }
+  Arm(fresh_held);
+}
+
+void Pod::Arm(Held& held) {
+  held.phase = Phase::kWaiting;
+  held.mark = next_mark_++;
+  const Present& p = held.job.present;
+  // What needs a decision first does not wait for its time.
+  const bool decide_now = p.to_plan || p.begun;
+  wheel_.Add(decide_now ? FromMicros(0) : p.due_at, {held.job.key, held.mark});
+}
+
+// Forgets a job: it is not ours any more.
+void Pod::Drop(JobKey key) {
+  const auto it = held_.find(key);
+  if (it == held_.end()) return;
+  Held& held = it->second;
+  if (held.phase == Phase::kRunning) {
+    cancels_.push_back(held.run);
+    runs_.erase(held.run);
+  }
+  if (held.phase == Phase::kReady) --ready_count_;
+  rate_ -= held.rate;
+  if (recovering_) gone_since_recover_.insert(key);
+  held_.erase(it);
+  if (held_.empty()) rate_ = 0;  // no drift of the sum
+}
+
+// Gives a job back, unsettled, once nothing of it runs or waits for a commit.
+void Pod::HandBack(Held& held) {
+  held.hand_back = true;
+  if (held.uncommitted > 0 || (held.phase != Phase::kWaiting && held.phase != Phase::kReady)) return;
+  if (held.phase == Phase::kReady) --ready_count_;
+  held.phase = Phase::kReleasing;
+  to_release_.emplace_back(held.job.key, held.job.fence);
+}
+
+// --- runs
+
+void Pod::ExpireTimers(BootTime now) {
+  if (!clock_.known() || life_ != Life::kRunning) return;
+  wheel_.Expire(clock_.At(now), [&](Timer t) {
+    const auto it = held_.find(t.key);
+    if (it == held_.end() || it->second.mark != t.mark || it->second.phase != Phase::kWaiting) return;
+    MakeReady(now, it->second);
+  });
+}
+
+void Pod::MakeReady(BootTime now, Held& held) {
+  if (held.hand_back) return;
+  const JobDefinition& job = *held.job.definition;
+  const Present& p = held.job.present;
+  const Instant store_now = clock_.At(now);
+  if (p.to_plan || p.begun || p.lost > 0 || store_now - p.fire_time > LateThreshold(job)) {
+    if (auto settlement = SettleBeforeStart(job, p, store_now)) {
+      Settled(now, held, std::move(*settlement));
+      return;
+    }
+  }
+  held.phase = Phase::kReady;
+  ++ready_count_;
+  ready_.push({job.priority, p.due_at, held.job.key, held.mark});
+}
+
+void Pod::StartReady(BootTime now, Commands* out) {
+  while (!ready_.empty() && session_ && now < deadline_ && life_ == Life::kRunning &&
+         runs_.size() + to_begin_.size() + beginning_.size() < options_.max_running && outbox_.size() + committing_.size() < options_.outbox_limit) {
+    const ReadyEntry top = ready_.top();
+    ready_.pop();
+    const auto it = held_.find(top.key);
+    if (it == held_.end() || it->second.mark != top.mark || it->second.phase != Phase::kReady) continue;
+    Held& held = it->second;
+    --ready_count_;
+    const Present& p = held.job.present;
+    if (held.job.definition->delivery == Delivery::kAtMostOnce && !p.begun) {
+      held.phase = Phase::kBeginning;
+      to_begin_.push_back({top.key, held.job.fence, p.fire_time, p.attempt});
+      continue;
+    }
+    held.phase = Phase::kRunning;
+    held.run = next_run_++;
+    runs_[held.run] = {top.key, held.job.fence, false};
+    if (held.job.definition->timeout.count() > 0) timeouts_.emplace(now + held.job.definition->timeout, held.run);
+    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, deadline_});
+    ++counters_.started;
+  }
+}
+
+void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
+  const bool ours = Answered(commits_channel_, now, reply ? nullptr : &reply.error());
+  if (!ours) return;
+  if (!reply) {
+    for (const BeginRequest& b : beginning_) {
+      const auto it = held_.find(b.key);
+      if (it == held_.end() || it->second.phase != Phase::kBeginning || it->second.job.fence != b.fence) continue;
+      if (life_ == Life::kRunning) {
+        to_begin_.push_back(b);
+      } else {  // it will not start here; the next owner sees whether the mark was set
+        it->second.phase = Phase::kWaiting;
+        HandBack(it->second);
+      }
+    }
+    beginning_.clear();
+    return;
+  }
+  for (std::size_t i = 0; i < beginning_.size(); ++i) {
+    const auto it = held_.find(beginning_[i].key);
+    if (it == held_.end() || it->second.phase != Phase::kBeginning || it->second.job.fence != beginning_[i].fence) continue;
+    Held& held = it->second;
+    if (!(*reply)[i]) {
+      // Stale, or the user paused or removed it: ownership is decided by the heartbeat and the commit.
+      held.phase = Phase::kWaiting;
+      held.hand_back = true;
+      HandBack(held);
+      continue;
+    }
+    held.job.present.begun = true;
+    if (now >= deadline_ || life_ != Life::kRunning) {
+      Finish(now, held, {Verdict::kLost, std::nullopt, std::nullopt, "marked as started, but not started in time"});
+      continue;
+    }
+    held.phase = Phase::kReady;
+    ++ready_count_;
+    // Before all others: the slot was kept for it.
+    ready_.push({std::numeric_limits<int>::max(), held.job.present.due_at, held.job.key, held.mark});
+  }
+  beginning_.clear();
+}
+
+void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
+  for (RunFinished& f : finished) {
+    const auto run = runs_.find(f.id);
+    if (run == runs_.end()) {  // given up, or of an ended session
+      ++counters_.stale;
+      continue;
+    }
+    const Run r = run->second;
+    runs_.erase(run);
+    const auto it = held_.find(r.key);
+    if (it == held_.end() || it->second.run != f.id || it->second.phase != Phase::kRunning) continue;
+    Held& held = it->second;
+    if (!f.started) {
+      --counters_.started;
+      if (held.job.present.begun) {
+        Finish(now, held, {Verdict::kLost, std::nullopt, std::nullopt, "marked as started, but not started in time"});
+      } else {
+        Arm(held);
+        if (held.hand_back || life_ != Life::kRunning) HandBack(held);
+      }
+      continue;
+    }
+    const Instant started = clock_.At(f.started_at);
+    if (held.job.present.attempt == 1) {
+      counters_.lateness_max = std::max(counters_.lateness_max, started - held.job.present.fire_time);
+    }
+    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !held.job.present.begun) {
+      held.phase = Phase::kWaiting;  // stopped by our shutdown: it runs again elsewhere
+      HandBack(held);
+      continue;
+    }
+    Outcome outcome{f.verdict, started, clock_.At(f.finished_at), std::move(f.error)};
+    if (r.timed_out && f.verdict != Verdict::kSucceeded) {
+      outcome.verdict = Verdict::kTimedOut;
+      if (outcome.error.empty()) outcome.error = "timed out";
+    }
+    Finish(now, held, outcome);
+  }
+}
+
+void Pod::CheckTimeouts(BootTime now, Commands* out) {
+  while (!timeouts_.empty() && timeouts_.begin()->first <= now) {
+    const RunId id = timeouts_.begin()->second;
+    timeouts_.erase(timeouts_.begin());
+    const auto run = runs_.find(id);
+    if (run == runs_.end()) continue;
+    const auto it = held_.find(run->second.key);
+    if (!run->second.timed_out) {
+      run->second.timed_out = true;
+      out->cancel.push_back(id);
+      timeouts_.emplace(now + options_.cancel_grace, id);
+    } else if (it != held_.end()) {
+      runs_.erase(run);
+      out->abandon.push_back(id);
+      Finish(now, it->second, {Verdict::kTimedOut, std::nullopt, clock_.At(now), "timed out and ignored its cancellation"});
+    }
+  }
+}
+
+void Pod::Finish(BootTime now, Held& held, const Outcome& outcome) {
+  Settlement settlement = Settle(*held.job.definition, held.job.present, outcome, clock_.At(now));
+  RunReport report;
+  report.run = {held.job.definition, held.job.present.fire_time, held.job.present.attempt, held.job.fence, {}};
+  report.verdict = outcome.verdict;
+  report.error = outcome.error;
+  report.retried = settlement.retried;
+  reports_.push_back(std::move(report));
+  Settled(now, held, std::move(settlement));
+}
+
+bool Pod::KeepAfter(const Held& held, const Plan& next, Instant store_now) {
+  if (life_ != Life::kRunning || held.hand_back || !next.fire_time || next.due_at > store_now + options_.horizon) return false;
+  if (held.rate > 0 && surplus_ + 1e-9 >= held.rate) {
+    surplus_ -= held.rate;
+    return false;
+  }
+  return true;
+}
+
+// Puts the decision into the outbox, and the job on its way.
+void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
+  Completion c;
+  c.key = held.job.key;
+  c.fence = held.job.fence;
+  c.fire_time = held.job.present.fire_time;
+  c.attempt = held.job.present.attempt;
+  c.version = held.job.present.version;
+  c.run = std::move(settlement.run);
+  c.next = settlement.next;
+  c.keep = KeepAfter(held, c.next, clock_.At(now));
+  if (c.keep) {
+    held.job.present = Advance(held.job.present, c.next);
+    Arm(held);
+  } else {
+    held.phase = Phase::kLeaving;
+  }
+  ++held.uncommitted;
+  if (outbox_.empty()) outbox_since_ = now;
+  outbox_.push_back(std::move(c));
+}
+
+// --- commits
+
+void Pod::OnCommitted(BootTime now, const Result<CommitReply>& reply) {
+  if (!Answered(commits_channel_, now, reply ? nullptr : &reply.error())) return;
+  if (!reply) {
+    // Sent again as they are: what was applied already is told apart by the store.
+    outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()), std::make_move_iterator(committing_.end()));
+    committing_.clear();
+    return;
+  }
+  clock_.AddSample(reply->store_time, now);
+  for (std::size_t i = 0; i < committing_.size(); ++i) OnAnswer(now, committing_[i], reply->answers[i]);
+  committing_.clear();
+}
+
+void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer) {
+  const auto it = held_.find(c.key);
+  const bool held_still = it != held_.end() && it->second.job.fence == c.fence;
+  switch (answer.outcome) {
+    case CommitOutcome::kApplied:
+    case CommitOutcome::kAlreadyApplied:
+      ++counters_.committed;
+      if (!held_still) return;
+      --it->second.uncommitted;
+      if (!answer.kept) {
+        // Given up as asked, or because a user changed the job meanwhile.
+        Drop(c.key);
+      } else if (it->second.hand_back) {
+        HandBack(it->second);
+      }
+      return;
+    case CommitOutcome::kStale:
+      ++counters_.stale;
+      if (held_still) {
+        // Whatever the reason, nothing is kept that this pod no longer minds; under a newer fence it is a no-op.
+        to_release_.emplace_back(c.key, c.fence);
+        Drop(c.key);
+      }
+      return;
+    case CommitOutcome::kRefused:
+      warnings_.push_back("the store refused the data of a run: " + answer.error);
+      if (!held_still) return;
+      if (c.run && c.run->error != kRefusedText) {
+        Completion again = c;
+        again.run->error = kRefusedText;
+        if (outbox_.empty()) outbox_since_ = now;
+        outbox_.push_front(std::move(again));
+      } else {
+        it->second.uncommitted = 0;
+        const Fence fence = it->second.job.fence;
+        Drop(c.key);
+        to_release_.emplace_back(c.key, fence);
+      }
+      return;
+  }
+}
+
+void Pod::OnReleased(BootTime now, const Status& reply) {
+  if (!Answered(commits_channel_, now, reply ? nullptr : &reply.error())) return;
+  if (!reply) {
+    to_release_.insert(to_release_.end(), releasing_.begin(), releasing_.end());
+    releasing_.clear();
+    return;
+  }
+  for (const auto& [key, fence] : releasing_) {
+    const auto it = held_.find(key);
+    if (it != held_.end() && it->second.job.fence == fence && it->second.phase == Phase::kReleasing) Drop(key);
+  }
+  releasing_.clear();
+  publish_.push_back(Wake::kReleased);
+}
+
+// --- wishes
+
+void Pod::OnWake(BootTime now, Wake wake) {
+  next_claim_ = std::min(next_claim_, now);
+  if (wake != Wake::kReleased) next_beat_ = std::min(next_beat_, std::max(now, last_beat_sent_ + kWakeGap));
+}
+
+void Pod::OnStop(BootTime now, Duration grace) {
+  if (life_ != Life::kRunning) return;
+  life_ = Life::kDraining;
+  grace_until_ = now + grace;
+  for (const BeginRequest& b : to_begin_) {  // not asked yet, so not marked
+    if (const auto it = held_.find(b.key); it != held_.end()) it->second.phase = Phase::kWaiting;
+  }
+  to_begin_.clear();
+  for (auto& [key, held] : held_) {
+    held.hand_back = true;
+    HandBack(held);
+  }
+}
+
+// --- Step
+
+Commands Pod::Step(BootTime now) {
+  Commands out;
+  CheckTimeouts(now, &out);
+  ExpireTimers(now);
+  StartReady(now, &out);
+  if (life_ == Life::kDraining) {
+    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty() &&
+                       to_begin_.empty() && beginning_.empty();
+    if (quiet || !session_) {
+      life_ = Life::kEnding;
+      grace_until_ = std::max(grace_until_, now + kEndingGrace);
+    } else if (now >= grace_until_) {
+      for (const auto& [id, run] : runs_) out.cancel.push_back(id);
+      life_ = Life::kEnding;  // what answers the cancellation within a second is still committed
+      grace_until_ = now + kEndingGrace;
+      next_beat_ = now + kShutdownCancelGrace;
+    }
+  }
+  CallSessions(now, &out);
+  CallClaims(now, &out);
+  CallCommits(now, &out);
+  out.cancel.insert(out.cancel.end(), cancels_.begin(), cancels_.end());
+  cancels_.clear();
+  out.reports.swap(reports_);
+  out.publish.swap(publish_);
+  out.warnings.swap(warnings_);
+  if (life_ == Life::kEnding && (!session_ || now >= grace_until_)) life_ = Life::kStopped;
+  out.stopped = life_ == Life::kStopped;
+  out.sleep_until = NextStep(now);
+  return out;
+}
+
+void Pod::CallSessions(BootTime now, Commands* out) {
+  Channel& channel = sessions_channel_;
+  if (channel.busy || now < channel.not_before || life_ == Life::kStopped) return;
+  if (!session_) {
+    if (life_ != Life::kRunning) return;
+    out->session_call = OpenSessionRequest{options_.name, options_.ttl};
+    Send(channel);
+    return;
+  }
+  if (life_ == Life::kEnding) {
+    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty();
+    if (!quiet && now < next_beat_) return;
+    out->session_call = EndSessionCall{*session_};
+    Send(channel);
+    return;
+  }
+  if (now >= next_beat_) {
+    out->session_call = BeatRequest{*session_, rate_, static_cast<std::int64_t>(held_.size())};
+    last_beat_sent_ = now;
+    Send(channel);
+    return;
+  }
+  if (!to_reclaim_.empty()) {
+    out->session_call = to_reclaim_.front();
+    to_reclaim_.pop_front();
+    Send(channel);
+  }
+}
+
+void Pod::CallClaims(BootTime now, Commands* out) {
+  Channel& channel = claims_channel_;
+  if (channel.busy || now < channel.not_before || !session_ || life_ != Life::kRunning || now >= deadline_) return;
+  if (need_recover_) {
+    RecoverCall call{*session_, {}};
+    call.known.reserve(held_.size());
+    for (const auto& [key, held] : held_) call.known.push_back(key);
+    for (const auto* leaving : {&to_release_, &releasing_}) {  // dropped, but the store may not know yet
+      for (const auto& [key, fence] : *leaving) call.known.push_back(key);
+    }
+    recovering_ = true;
+    gone_since_recover_.clear();
+    out->claim_call = std::move(call);
+    Send(channel);
+    return;
+  }
+  if (now < next_claim_ || !clock_.known()) return;
+  if (ready_count_ + runs_.size() >= options_.max_running) {  // no free slot: others may have one
+    next_claim_ = now + kHungryClaimPeriod;
+    return;
+  }
+  ClaimRequest request{*session_, std::min(options_.horizon, kImminent), std::max(1, options_.claim_batch / 8), options_.queues};
+  next_claim_ = now + Jittered(kSatedClaimPeriod);
+  if (pods_ > 0 && total_jobs_ > 0) {
+    const double one_job = total_rate_ / static_cast<double>(total_jobs_);
+    const double deficit = one_job > 0 ? (FairShare() - rate_) / one_job + 0.01 : static_cast<double>(options_.claim_batch);
+    if (deficit >= 1) {
+      request.horizon = options_.horizon;
+      request.limit = static_cast<int>(std::min(deficit, static_cast<double>(options_.claim_batch)));
+      next_claim_ = now + Jittered(kHungryClaimPeriod);
+    }
+  }
+  out->claim_call = std::move(request);
+  Send(channel);
+}
+
+void Pod::CallCommits(BootTime now, Commands* out) {
+  Channel& channel = commits_channel_;
+  if (channel.busy || now < channel.not_before || !session_) return;
+  // The mark is set on the row as the commit before it leaves it; and marks must not hold up commits for ever.
+  const auto blocked = std::partition(to_begin_.begin(), to_begin_.end(), [&](const BeginRequest& b) {
+    const auto it = held_.find(b.key);
+    return it == held_.end() || it->second.uncommitted == 0;
+  });
+  if (blocked != to_begin_.begin() && (outbox_.empty() || !begun_last_)) {
+    beginning_.assign(to_begin_.begin(), blocked);
+    to_begin_.erase(to_begin_.begin(), blocked);
+    begun_last_ = true;
+    out->commit_call = BeginCall{*session_, beginning_};
+    Send(channel);
+    return;
+  }
+  if (!to_release_.empty()) {
+    releasing_.swap(to_release_);
+    out->commit_call = ReleaseCall{*session_, releasing_};
+    Send(channel);
+    return;
+  }
+  if (outbox_.empty()) return;
+  const bool linger = outbox_.size() < options_.commit_batch && to_begin_.empty() && life_ == Life::kRunning;
+  if (linger && now < outbox_since_ + options_.commit_linger) return;
+  begun_last_ = false;
+  ++batch_;
+  std::deque<Completion> later;  // second completions of a job wait for the next commit, in order
+  while (!outbox_.empty() && committing_.size() < options_.commit_batch && later.size() < options_.commit_batch) {
+    Completion c = std::move(outbox_.front());
+    outbox_.pop_front();
+    const auto it = held_.find(c.key);
+    if (it == held_.end() || it->second.job.fence != c.fence) {
+      ++counters_.stale;  // the store said so of an earlier one
+      continue;
+    }
+    if (it->second.in_batch == batch_) {
+      later.push_back(std::move(c));
+      continue;
+    }
+    it->second.in_batch = batch_;
+    committing_.push_back(std::move(c));
+  }
+  outbox_.insert(outbox_.begin(), std::make_move_iterator(later.begin()), std::make_move_iterator(later.end()));
+  outbox_since_ = now;
+  if (committing_.empty()) return;
+  out->commit_call = CommitCall{*session_, committing_};
+  Send(channel);
+}
+
+BootTime Pod::NextStep(BootTime now) const {
+  BootTime next = now + kLongestSleep;
+  const auto at = [&](BootTime t) { next = std::min(next, t); };
+  if (life_ == Life::kStopped) return now;
+  if (!sessions_channel_.busy) {
+    at(session_ ? std::max(next_beat_, sessions_channel_.not_before) : sessions_channel_.not_before);
+    if (!to_reclaim_.empty() && life_ != Life::kEnding) at(sessions_channel_.not_before);
+  }
+  if (life_ == Life::kRunning) {
+    if (const auto due = wheel_.Next(); due && clock_.known()) at(clock_.When(*due));
+    if (session_ && !claims_channel_.busy && now < deadline_) {
+      if (need_recover_ || clock_.known()) at(std::max(need_recover_ ? now : next_claim_, claims_channel_.not_before));
+    }
+  } else {
+    at(grace_until_);
+  }
+  if (session_ && !commits_channel_.busy) {
+    if (!to_begin_.empty() || !to_release_.empty()) at(commits_channel_.not_before);
+    if (!outbox_.empty()) {
+      at(std::max(commits_channel_.not_before,
+                  outbox_.size() >= options_.commit_batch ? now : outbox_since_ + options_.commit_linger));
+    }
+  }
+  if (!timeouts_.empty()) at(timeouts_.begin()->first);
+  return std::max(next, now);
+}
+
+PodCounters Pod::Counters() {
+  PodCounters out = counters_;
+  out.outbox = outbox_.size() + committing_.size();
+  out.running = runs_.size();
+  out.owned = held_.size();
+  counters_.lateness_max = Duration(0);
+  return out;
+}
+
+}  // namespace escapement

@@ -1,0 +1,251 @@
+// The pod: a state machine without threads, sockets or clock. It is told what happened and when, and answers what to
+// do. Everything that can go wrong is decided here, so everything that can go wrong can be tested in virtual time.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <queue>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "engine/store_clock.h"
+#include "engine/timer_wheel.h"
+#include "escapement/scheduler.h"
+#include "ports/executor.h"
+#include "ports/job_store.h"
+
+namespace escapement {
+
+struct PodOptions {
+  std::string name = {};
+  std::vector<std::string> queues = {"default"};
+  Duration ttl = std::chrono::seconds(5);
+  Duration heartbeat = std::chrono::milliseconds(1500);
+  Duration horizon = std::chrono::seconds(2);
+  Duration commit_linger = std::chrono::milliseconds(3);
+  std::size_t max_running = 10'000;
+  std::size_t outbox_limit = 200'000;
+  std::size_t commit_batch = 1'000;                // completions in one commit
+  int claim_batch = 2'000;                         // jobs in one claim
+  Duration cancel_grace = std::chrono::seconds(5);  // after a timeout's cancellation the run is given up
+  std::uint64_t seed = 1;                          // of the jitter
+};
+
+// Calls on the store. One call at a time is under way on each of the three channels; each is answered by the event of
+// the same name.
+struct ReclaimCall {
+  SessionId session = 0;
+  std::int64_t beat = 0;
+};
+struct EndSessionCall {
+  SessionId session = 0;
+};
+struct RecoverCall {
+  SessionId session = 0;
+  std::vector<JobKey> known;
+};
+struct CommitCall {
+  SessionId session = 0;
+  std::vector<Completion> completions;
+};
+struct BeginCall {
+  SessionId session = 0;
+  std::vector<BeginRequest> requests;
+};
+struct ReleaseCall {
+  SessionId session = 0;
+  std::vector<std::pair<JobKey, Fence>> jobs;
+};
+using SessionChannelCall = std::variant<OpenSessionRequest, BeatRequest, ReclaimCall, EndSessionCall>;
+using ClaimChannelCall = std::variant<ClaimRequest, RecoverCall>;
+using CommitChannelCall = std::variant<CommitCall, BeginCall, ReleaseCall>;
+
+enum class Wake { kJobs, kMembers, kReleased };  // new or changed jobs; a pod came or went; jobs were handed back
+
+struct Commands {
+  std::optional<SessionChannelCall> session_call;
+  std::optional<ClaimChannelCall> claim_call;
+  std::optional<CommitChannelCall> commit_call;
+  std::vector<StartRun> start;
+  std::vector<RunId> cancel;
+  std::vector<RunId> abandon;  // runs given up, which ignored their cancellation
+  std::vector<RunReport> reports;  // for the user's callbacks
+  std::vector<Wake> publish;
+  std::vector<std::string> warnings;  // for the log
+  BootTime sleep_until;               // step again then, or at the next event
+  bool stopped = false;               // after Stop: everything is settled or handed back
+};
+
+// Not thread-safe: one thread tells it events and steps it.
+class Pod {
+ public:
+  explicit Pod(PodOptions options);
+
+  // --- events, with the time at which they happened
+  void OnOpened(BootTime now, BootTime sent, const Result<SessionId>& reply);
+  void OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply);
+  void OnReclaimed(BootTime now, const ReclaimCall& call, const Result<ReclaimReply>& reply);
+  void OnEnded(BootTime now, const Status& reply);
+  void OnClaimed(BootTime now, Result<ClaimReply> reply);
+  void OnRecovered(BootTime now, Result<ClaimReply> reply);
+  void OnCommitted(BootTime now, const Result<CommitReply>& reply);
+  void OnBegun(BootTime now, const Result<std::vector<bool>>& reply);
+  void OnReleased(BootTime now, const Status& reply);
+  void OnFinished(BootTime now, std::vector<RunFinished> finished);
+  void OnWake(BootTime now, Wake wake);
+  void OnStop(BootTime now, Duration grace);
+
+  // What is to be done now. Call it after events and when sleep_until has come.
+  Commands Step(BootTime now);
+
+  bool live() const { return session_.has_value(); }
+  BootTime deadline() const { return deadline_; }
+  PodCounters Counters();
+  const StoreClock& store_clock() const { return clock_; }
+
+ private:
+  enum class Phase {
+    kWaiting,    // in the wheel until it is due
+    kReady,      // due; waits for a slot
+    kBeginning,  // at_most_once: the started mark is on its way to the store
+    kRunning,
+    kLeaving,  // its last completion gives the job up
+    kReleasing,
+  };
+  struct Held {
+    ClaimedJob job;
+    double rate = 0;
+    Phase phase = Phase::kWaiting;
+    std::uint64_t mark = 0;     // of the valid entry in the wheel or the ready queue
+    std::uint64_t in_batch = 0;  // number of the commit that holds a completion of it
+    RunId run = 0;
+    int uncommitted = 0;
+    bool hand_back = false;  // a user changed it: give it up as soon as it does not run
+  };
+  struct Run {
+    JobKey key = 0;
+    Fence fence = 0;
+    bool timed_out = false;
+  };
+  struct Timer {
+    JobKey key = 0;
+    std::uint64_t mark = 0;
+  };
+  struct ReadyEntry {
+    int priority = 0;
+    Instant due;
+    JobKey key = 0;
+    std::uint64_t mark = 0;
+    bool operator<(const ReadyEntry& o) const {  // the top is the highest priority, then the earliest
+      if (priority != o.priority) return priority < o.priority;
+      if (due != o.due) return due > o.due;
+      return key > o.key;
+    }
+  };
+  // One line to the store: at most one call under way; errors delay the next.
+  struct Channel {
+    bool busy = false;
+    std::uint64_t epoch = 0;  // of the session the call was made for
+    int failures = 0;
+    BootTime not_before;
+  };
+  struct Observed {
+    std::int64_t beat = 0;
+    BootTime since;
+    Duration ttl{0};
+  };
+  enum class Life { kRunning, kDraining, kEnding, kStopped };
+
+  // --- events' halves
+  bool Answered(Channel& channel, BootTime now, const Error* error);
+  void Watch(BootTime now, BootTime sent, const BeatReply& reply);
+  void Rejoin();
+  void Adopt(ClaimedJob job);
+  void Drop(JobKey key);
+  void Finish(BootTime now, Held& held, const Outcome& outcome);
+  void Settled(BootTime now, Held& held, Settlement settlement);
+  void OnAnswer(BootTime now, const Completion& completion, const CommitAnswer& answer);
+  void Arm(Held& held);
+
+  // --- Step's parts
+  void ExpireTimers(BootTime now);
+  void MakeReady(BootTime now, Held& held);
+  void StartReady(BootTime now, Commands* out);
+  void CheckTimeouts(BootTime now, Commands* out);
+  void CallSessions(BootTime now, Commands* out);
+  void CallClaims(BootTime now, Commands* out);
+  void CallCommits(BootTime now, Commands* out);
+  void HandBack(Held& held);
+  void Send(Channel& channel) { channel.busy = true, channel.epoch = epoch_; }
+  BootTime NextStep(BootTime now) const;
+  Duration ClaimPeriod() const;
+  double FairShare() const { return pods_ == 0 ? 0 : total_rate_ / static_cast<double>(pods_); }
+  bool KeepAfter(const Held& held, const Plan& next, Instant store_now);
+  Duration Jittered(Duration base);
+
+  const PodOptions options_;
+  std::minstd_rand random_;
+  StoreClock clock_;
+  Life life_ = Life::kRunning;
+  BootTime grace_until_;
+
+  // session
+  std::optional<SessionId> session_;
+  std::uint64_t epoch_ = 0;  // grows with each session: answers to calls of an older one are not for us
+  BootTime deadline_;
+  BootTime next_beat_;
+  BootTime last_contact_;
+  BootTime last_beat_sent_;
+  std::map<SessionId, Observed> observed_;
+  std::deque<ReclaimCall> to_reclaim_;
+  std::size_t pods_ = 0;
+  double total_rate_ = 0;
+  std::int64_t total_jobs_ = 0;
+  bool others_under_share_ = false;
+  std::vector<JobKey> changed_;
+
+  // jobs
+  std::unordered_map<JobKey, Held> held_;
+  double rate_ = 0;
+  double surplus_ = 0;  // rate to give up at the next commits
+  TimerWheel<Timer> wheel_;
+  std::priority_queue<ReadyEntry> ready_;
+  std::size_t ready_count_ = 0;
+  std::uint64_t next_mark_ = 1;
+  std::unordered_map<RunId, Run> runs_;
+  RunId next_run_ = 1;
+  std::multimap<BootTime, RunId> timeouts_;
+  std::vector<BeginRequest> to_begin_;
+  std::vector<std::pair<JobKey, Fence>> to_release_;
+
+  // claims
+  BootTime next_claim_;
+  bool need_recover_ = false;
+  int beats_since_recover_ = 0;
+  bool recovering_ = false;
+  std::unordered_set<JobKey> gone_since_recover_;
+
+  // commits
+  std::deque<Completion> outbox_;
+  BootTime outbox_since_;
+  std::vector<Completion> committing_;
+  std::vector<BeginRequest> beginning_;
+  std::vector<std::pair<JobKey, Fence>> releasing_;
+  std::uint64_t batch_ = 0;
+  bool begun_last_ = false;  // the last call on the channel set marks: a commit comes next
+
+  Channel sessions_channel_, claims_channel_, commits_channel_;
+  std::vector<RunReport> reports_;
+  std::vector<RunId> cancels_;
+  std::vector<Wake> publish_;
+  std::vector<std::string> warnings_;
+  PodCounters counters_;
+};
+
+}  // namespace escapement
