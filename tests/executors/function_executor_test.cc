@@ -1,0 +1,258 @@
+#include "executors/function/function_executor.h"
+
+#include <condition_variable>
+#include <latch>
+#include <map>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+namespace escapement {
+namespace {
+
+using std::chrono::seconds;
+
+// Collects what the executor reports and lets a test wait for it.
+class Reports {
+ public:
+  Executor::Sink Sink() {
+    return [this](std::vector<RunFinished> finished) {
+      const std::lock_guard lock(mutex_);
+      for (RunFinished& f : finished) {
+        EXPECT_TRUE(by_id_.emplace(f.id, f).second) << "reported twice: " << f.id;
+      }
+      changed_.notify_all();
+    };
+  }
+  RunFinished Of(RunId id) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, seconds(20), [&] { return by_id_.contains(id); })) << "no report of " << id;
+    return by_id_[id];
+  }
+  std::size_t count() {
+    const std::lock_guard lock(mutex_);
+    return by_id_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<RunId, RunFinished> by_id_;
+};
+
+StartRun RunOf(RunId id, const std::string& task) {
+  StartRun run;
+  run.id = id;
+  run.job = std::make_shared<const JobDefinition>(
+      JobDefinition{.id = "job", .schedule = *Schedule::At(FromMicros(0)), .task = task});
+  run.start_before = BootClock::now() + seconds(60);
+  return run;
+}
+
+class FunctionExecutorTest : public ::testing::Test {
+ protected:
+  FunctionExecutorTest() { executor.SetSink(reports.Sink()); }
+  Reports reports;
+  FunctionExecutor executor{2};
+};
+
+TEST_F(FunctionExecutorTest, ABlockingTaskGivesItsVerdict) {
+  executor.Handle("good", [](const RunContext&) { return Status(); });
+  executor.Handle("bad", [](const RunContext&) { return Status(Fail(Code::kInternal, "no luck")); });
+  executor.Start({RunOf(1, "good"), RunOf(2, "bad")});
+  EXPECT_EQ(reports.Of(1).verdict, Verdict::kSucceeded);
+  EXPECT_TRUE(reports.Of(1).started);
+  EXPECT_EQ(reports.Of(2).verdict, Verdict::kFailed);
+  EXPECT_EQ(reports.Of(2).error, "no luck");
+}
+
+TEST_F(FunctionExecutorTest, ATaskThatThrowsFailsAndThePoolLives) {
+  executor.Handle("throws", [](const RunContext&) -> Status { throw std::runtime_error("ouch"); });
+  executor.Handle("throws int", [](const RunContext&) -> Status { throw 7; });
+  executor.HandleAsync("throws async", [](const RunContext&, const Done&) { throw std::runtime_error("async ouch"); });
+  executor.Handle("good", [](const RunContext&) { return Status(); });
+  executor.Start({RunOf(1, "throws"), RunOf(2, "throws int"), RunOf(3, "throws async")});
+  EXPECT_EQ(reports.Of(1).error, "the task threw: ouch");
+  EXPECT_EQ(reports.Of(2).verdict, Verdict::kFailed);
+  EXPECT_EQ(reports.Of(3).error, "the task threw: async ouch");
+  executor.Start({RunOf(4, "good")});
+  EXPECT_EQ(reports.Of(4).verdict, Verdict::kSucceeded);
+}
+
+TEST_F(FunctionExecutorTest, TheContextNamesTheOccurrence) {
+  RunContext seen;
+  executor.Handle("look", [&](const RunContext& c) {
+    seen = c;
+    return Status();
+  });
+  StartRun run = RunOf(1, "look");
+  run.fire_time = FromMicros(42);
+  run.attempt = 3;
+  run.fence = 99;
+  executor.Start({run});
+  (void)reports.Of(1);
+  executor.Shutdown(seconds(5));
+  EXPECT_EQ(seen.fire_time, FromMicros(42));
+  EXPECT_EQ(seen.attempt, 3);
+  EXPECT_EQ(seen.fence, 99);
+  EXPECT_EQ(seen.job->id, "job");
+}
+
+TEST_F(FunctionExecutorTest, NoMoreBlockingTasksRunAtOnceThanThePoolHasThreads) {
+  std::atomic<int> now = 0, most = 0;
+  executor.Handle("count", [&](const RunContext&) {
+    const int n = ++now;
+    int m = most;
+    while (n > m && !most.compare_exchange_weak(m, n)) {
+    }
+    std::this_thread::yield();
+    --now;
+    return Status();
+  });
+  std::vector<StartRun> runs;
+  for (RunId i = 1; i <= 200; ++i) runs.push_back(RunOf(i, "count"));
+  executor.Start(std::move(runs));
+  for (RunId i = 1; i <= 200; ++i) (void)reports.Of(i);
+  EXPECT_LE(most, 2);
+  EXPECT_GE(most, 1);
+}
+
+TEST_F(FunctionExecutorTest, TenThousandWaitingTasksNeedNoThreads) {
+  std::mutex mutex;
+  std::vector<Done> waiting;
+  std::set<std::thread::id> threads;
+  executor.HandleAsync("wait", [&](const RunContext&, Done done) {
+    const std::lock_guard lock(mutex);
+    waiting.push_back(std::move(done));
+    threads.insert(std::this_thread::get_id());
+  });
+  executor.Handle("after", [](const RunContext&) { return Status(); });
+  std::vector<StartRun> runs;
+  for (RunId i = 1; i <= 10'000; ++i) runs.push_back(RunOf(i, "wait"));
+  executor.Start(std::move(runs));
+  for (;;) {  // bounded by the test's time limit
+    {
+      const std::lock_guard lock(mutex);
+      if (waiting.size() == 10'000) break;
+    }
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(reports.count(), 0U);
+  EXPECT_EQ(threads.size(), 1U);
+  executor.Start({RunOf(20'000, "after")});
+  EXPECT_EQ(reports.Of(20'000).verdict, Verdict::kSucceeded);  // the pool is free
+  for (const Done& done : waiting) done({});
+  for (RunId i = 1; i <= 10'000; ++i) EXPECT_EQ(reports.Of(i).verdict, Verdict::kSucceeded);
+}
+
+TEST_F(FunctionExecutorTest, ACompletionCountsOnce) {
+  Done kept;
+  std::latch called(1);
+  executor.HandleAsync("twice", [&](const RunContext&, Done done) {
+    done({});
+    done(Fail(Code::kInternal, "too late"));
+    kept = std::move(done);
+    called.count_down();
+  });
+  executor.Start({RunOf(1, "twice")});
+  called.wait();
+  kept(Fail(Code::kInternal, "far too late"));
+  EXPECT_EQ(reports.Of(1).verdict, Verdict::kSucceeded);
+}
+
+TEST_F(FunctionExecutorTest, ADroppedCompletionFailsTheRun) {
+  executor.HandleAsync("drops", [](const RunContext&, const Done&) {});
+  executor.Start({RunOf(1, "drops")});
+  EXPECT_EQ(reports.Of(1).verdict, Verdict::kFailed);
+  EXPECT_NE(reports.Of(1).error.find("dropped"), std::string::npos);
+}
+
+TEST_F(FunctionExecutorTest, CancellationIsSeenByTheTask) {
+  executor.Handle("until cancelled", [](const RunContext& c) {
+    std::mutex m;
+    std::condition_variable_any v;
+    std::unique_lock lock(m);
+    v.wait(lock, c.cancelled, [] { return false; });
+    return Status(Fail(Code::kInternal, "stopped as asked"));
+  });
+  executor.Start({RunOf(1, "until cancelled")});
+  executor.Cancel(1);
+  const RunFinished f = reports.Of(1);
+  EXPECT_EQ(f.verdict, Verdict::kCancelled);
+}
+
+TEST_F(FunctionExecutorTest, NothingStartsAfterItsDeadline) {
+  bool ran = false;
+  executor.Handle("late", [&](const RunContext&) {
+    ran = true;
+    return Status();
+  });
+  StartRun run = RunOf(1, "late");
+  run.start_before = BootClock::now() - Duration(1);
+  executor.Start({run});
+  EXPECT_FALSE(reports.Of(1).started);
+  executor.Shutdown(seconds(5));
+  EXPECT_FALSE(ran);
+}
+
+TEST_F(FunctionExecutorTest, AnUnknownTaskFailsAndIsNamed) {
+  executor.Start({RunOf(1, "nobody's")});
+  EXPECT_EQ(reports.Of(1).verdict, Verdict::kFailed);
+  EXPECT_NE(reports.Of(1).error.find("nobody's"), std::string::npos);
+}
+
+TEST(FunctionExecutorLifeTest, AbandonedTasksDoNotHoldThePool) {
+  Reports reports;
+  std::atomic<bool> release = false;
+  std::atomic<int> hanging = 0;
+  {
+    FunctionExecutor executor(2);
+    executor.SetSink(reports.Sink());
+    executor.Handle("hangs", [&](const RunContext&) {
+      ++hanging;
+      while (!release) std::this_thread::yield();
+      --hanging;
+      return Status();
+    });
+    executor.Handle("good", [](const RunContext&) { return Status(); });
+    executor.Start({RunOf(1, "hangs"), RunOf(2, "hangs")});
+    while (hanging < 2) std::this_thread::yield();
+    executor.Start({RunOf(3, "good")});
+    executor.Abandon(1);
+    executor.Abandon(2);
+    EXPECT_EQ(reports.Of(3).verdict, Verdict::kSucceeded);
+    // The destructor does not wait for a task that hangs.
+  }
+  EXPECT_EQ(hanging, 2);
+  release = true;
+  while (hanging > 0) std::this_thread::yield();
+}
+
+TEST(FunctionExecutorLifeTest, ShutdownGivesRunningTasksTheirGraceAndReturnsTheQueued) {
+  Reports reports;
+  FunctionExecutor executor(1);
+  executor.SetSink(reports.Sink());
+  std::latch running(1);
+  std::atomic<bool> release = false;
+  executor.Handle("slow", [&](const RunContext&) {
+    running.count_down();
+    while (!release) std::this_thread::yield();
+    return Status();
+  });
+  executor.Start({RunOf(1, "slow")});
+  running.wait();
+  executor.Start({RunOf(2, "slow")});
+  std::jthread later([&] {
+    (void)reports.Of(2);  // the queued one came back, unstarted
+    release = true;
+  });
+  executor.Shutdown(seconds(20));
+  EXPECT_TRUE(reports.Of(1).started);
+  EXPECT_FALSE(reports.Of(2).started);
+}
+
+}  // namespace
+}  // namespace escapement
