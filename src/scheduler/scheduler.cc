@@ -1,0 +1,278 @@
+// The composition of the public library: URLs become a store, locks, a notifier; handlers an executor.
+#include "escapement/scheduler.h"
+
+#include <unistd.h>
+
+#include <map>
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include "engine/driver.h"
+#include "executors/function/function_executor.h"
+#include "locks/memory/memory_locks.h"
+#include "locks/redis/redis_locks.h"
+#include "locks/redis/redis_notifier.h"
+#include "locks/redis/redis_url.h"
+#include "ports/job_store.h"
+#include "stores/memory/memory_store.h"
+#include "stores/postgres/postgres_notifier.h"
+#include "stores/postgres/postgres_store.h"
+
+namespace escapement {
+namespace {
+
+constexpr int kMostPods = 10'000;  // ordinals tried for a name
+
+bool StartsWith(const std::string& text, std::initializer_list<const char*> prefixes) {
+  for (const char* p : prefixes) {
+    if (text.starts_with(p)) return true;
+  }
+  return false;
+}
+
+// "memory:" and "memory:NAME" are one store (or lock service) for all schedulers of this process that name it, for as
+// long as one of them lives.
+template <typename T>
+std::shared_ptr<T> SharedByName(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<T>> all;
+  const std::lock_guard lock(mutex);
+  if (auto there = all[name].lock()) return there;
+  auto made = std::make_shared<T>();
+  all[name] = made;
+  return made;
+}
+
+struct Services {
+  // Shared: those of "memory:" by all schedulers that name them.
+  std::shared_ptr<JobStoreFactory> store;
+  std::shared_ptr<Locks> locks;
+  std::shared_ptr<Notifier> notifier;
+};
+
+Result<Services> Compose(const SchedulerOptions& options) {
+  Services s;
+  if (StartsWith(options.store_url, {"postgresql://", "postgres://"})) {
+    auto store = PostgresStoreFactory::Create(options.store_url);
+    if (!store) return tl::unexpected(store.error());
+    s.store = std::move(*store);
+  } else if (options.store_url.starts_with("memory:")) {
+    s.store = SharedByName<MemoryStoreFactory>(options.store_url);
+  } else {
+    return Fail(Code::kInvalidArgument,
+                "unknown store URL: expected postgresql://user:password@host:port/database or memory:");
+  }
+  const std::string locks = options.locks_url.empty() ? "memory:" : options.locks_url;
+  if (locks.starts_with("redis://") || locks.starts_with("rediss://")) {
+    auto url = ParseRedisUrl(locks);
+    if (!url) return tl::unexpected(url.error());
+    auto redis_locks = RedisLocks::Connect(*url);
+    if (!redis_locks) return tl::unexpected(redis_locks.error());
+    auto notifier = RedisNotifier::Connect(*url);
+    if (!notifier) return tl::unexpected(notifier.error());
+    s.locks = std::move(*redis_locks);
+    s.notifier = std::move(*notifier);
+  } else if (locks.starts_with("memory:")) {
+    s.locks = SharedByName<MemoryLocks>(locks);
+    if (options.store_url.starts_with("memory:")) {
+      s.notifier = SharedByName<MemoryNotifier>(locks);
+    } else {
+      s.notifier = std::make_shared<PostgresNotifier>(options.store_url);
+    }
+  } else {
+    return Fail(Code::kInvalidArgument, "unknown locks URL: expected redis://user:password@host:port/database or memory:");
+  }
+  return s;
+}
+
+Status CheckOptions(const SchedulerOptions& o) {
+  const auto bad = [](const char* what) { return Fail(Code::kInvalidArgument, what); };
+  if (o.max_running < 1) return bad("max_running must be at least 1");
+  if (o.threads < 1) return bad("threads must be at least 1");
+  if (o.queues.empty()) return bad("queues must name at least one queue");
+  if (o.heartbeat < std::chrono::milliseconds(10)) return bad("heartbeat must be at least 10 ms");
+  if (o.session_ttl < 2 * o.heartbeat) return bad("session_ttl must be at least two heartbeats");
+  if (o.horizon < std::chrono::milliseconds(100)) return bad("horizon must be at least 100 ms");
+  if (o.commit_linger < Duration(0)) return bad("commit_linger must not be negative");
+  if (o.outbox_limit < 1) return bad("outbox_limit must be at least 1");
+  if (o.history_days < 1) return bad("history_days must be at least 1");
+  return {};
+}
+
+class SchedulerImpl : public Scheduler {
+ public:
+  SchedulerImpl(SchedulerOptions options, Services services, std::unique_ptr<JobStore> client)
+      : options_(std::move(options)), services_(std::move(services)), client_(std::move(client)), executor_(options_.threads) {}
+
+  ~SchedulerImpl() override { driver_.reset(); }
+
+  // The next free ordinal is a lease; the pod keeps it alive as long as it lives.
+  Status TakeName() {
+    if (!options_.pod_name.empty()) return {};
+    if (options_.pod_name_prefix.empty()) {
+      char host[256] = {};
+      (void)gethostname(host, sizeof host - 1);
+      options_.pod_name = host;
+      return {};
+    }
+    for (int i = 1; i <= kMostPods; ++i) {
+      const std::string name = fmt::format("{}{}", options_.pod_name_prefix, i);
+      auto lease = services_.locks->Acquire("pod/" + name, kNameLeaseTtl);
+      if (!lease) return tl::unexpected(lease.error());
+      if (!*lease) continue;
+      options_.pod_name = name;
+      name_lease_ = **lease;
+      return {};
+    }
+    return Fail(Code::kConflict, "no free ordinal for a pod's name");
+  }
+
+  Status Migrate() override { return Locked([](JobStore& s) { return s.Migrate(); }); }
+  Status CheckSchema() override { return Locked([](JobStore& s) { return s.CheckSchema(); }); }
+
+  void Handle(std::string task, Handler handler) override { executor_.Handle(std::move(task), std::move(handler)); }
+  void HandleAsync(std::string task, AsyncHandler handler) override { executor_.HandleAsync(std::move(task), std::move(handler)); }
+  void OnSuccess(std::function<void(const RunReport&)> callback) override { on_success_ = std::move(callback); }
+  void OnFailure(std::function<void(const RunReport&)> callback) override { on_failure_ = std::move(callback); }
+
+  Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) override {
+    auto out = Locked([&](JobStore& s) { return s.Enqueue(jobs); });
+    if (out) Tell(Wake::kJobs);
+    return out;
+  }
+  Status Remove(const std::string& id) override {
+    return Told(Locked([&](JobStore& s) { return s.Remove(id); }));
+  }
+  Status Pause(const std::string& id) override {
+    return Told(Locked([&](JobStore& s) { return s.Pause(id); }));
+  }
+  Status Resume(const std::string& id) override {
+    return Told(Locked([&](JobStore& s) { return s.Resume(id); }));
+  }
+
+  Result<JobInfo> Get(const std::string& id) override {
+    return Locked([&](JobStore& s) { return s.Get(id); });
+  }
+  Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
+    return Locked([&](JobStore& s) { return s.List(filter); });
+  }
+  Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
+    return Locked([&](JobStore& s) { return s.Runs(filter); });
+  }
+  Result<StoreStats> Stats() override {
+    return Locked([](JobStore& s) { return s.Stats(); });
+  }
+  Result<std::vector<PodInfo>> Pods() override {
+    return Locked([](JobStore& s) { return s.Pods(); });
+  }
+  Result<Audit> AuditWindow(const std::string& prefix, Instant from, Instant to) override {
+    return Locked([&](JobStore& s) { return s.AuditWindow(prefix, from, to); });
+  }
+  Result<Instant> StoreTime() override {
+    return Locked([](JobStore& s) { return s.Now(); });
+  }
+
+  Status Start() override {
+    const std::lock_guard lock(life_mutex_);
+    if (driver_) return Fail(Code::kConflict, "this scheduler was started before");
+    if (auto s = TakeName(); !s) return s;
+    DriverOptions o;
+    o.pod.name = options_.pod_name;
+    o.pod.queues = options_.queues;
+    o.pod.ttl = options_.session_ttl;
+    o.pod.heartbeat = options_.heartbeat;
+    o.pod.horizon = options_.horizon;
+    o.pod.commit_linger = options_.commit_linger;
+    o.pod.max_running = static_cast<std::size_t>(options_.max_running);
+    o.pod.outbox_limit = options_.outbox_limit;
+    o.pod.seed = std::hash<std::string>()(options_.pod_name) ^ static_cast<std::uint64_t>(getpid());
+    o.maintain.history_days = options_.history_days;
+    o.name_lease = name_lease_;
+    Driver::Parts parts{services_.store.get(), services_.locks.get(), services_.notifier.get(), &executor_, {}};
+    if (on_success_ || on_failure_) {
+      parts.report = [this](const RunReport& r) {
+        const auto& callback = r.verdict == Verdict::kSucceeded ? on_success_ : on_failure_;
+        if (callback) callback(r);
+      };
+    }
+    auto driver = Driver::Create(std::move(o), std::move(parts));
+    if (auto s = driver->Start(); !s) return s;
+    driver_ = std::move(driver);
+    return {};
+  }
+
+  Status Stop(Duration grace) override {
+    const std::lock_guard lock(life_mutex_);
+    return driver_ ? driver_->Stop(grace) : Status();
+  }
+
+  const std::string& pod_name() const override { return options_.pod_name; }
+
+  PodCounters Counters() override {
+    const std::lock_guard lock(life_mutex_);
+    return driver_ ? driver_->Counters() : PodCounters();
+  }
+
+ private:
+  template <typename Call>
+  auto Locked(Call call) -> decltype(call(std::declval<JobStore&>())) {
+    const std::lock_guard lock(client_mutex_);
+    return call(*client_);
+  }
+
+  void Tell(Wake wake) {
+    const std::lock_guard lock(life_mutex_);
+    if (driver_) {
+      driver_->Publish(wake);
+    } else {
+      (void)services_.notifier->Publish(kWakeChannel, "jobs");
+    }
+  }
+
+  Status Told(Status status) {
+    if (status) Tell(Wake::kJobs);
+    return status;
+  }
+
+  SchedulerOptions options_;
+  Services services_;
+  std::optional<Lease> name_lease_;
+  std::function<void(const RunReport&)> on_success_, on_failure_;
+  std::mutex client_mutex_;
+  std::unique_ptr<JobStore> client_;  // guarded by client_mutex_
+  FunctionExecutor executor_;
+  std::mutex life_mutex_;
+  std::unique_ptr<Driver> driver_;  // guarded by life_mutex_
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Scheduler>> Scheduler::Open(SchedulerOptions options) {
+  if (auto s = CheckOptions(options); !s) return tl::unexpected(s.error());
+  auto services = Compose(options);
+  if (!services) return tl::unexpected(services.error());
+  auto client = services->store->Open();
+  if (!client) return tl::unexpected(client.error());
+  return std::make_unique<SchedulerImpl>(std::move(options), std::move(*services), std::move(*client));
+}
+
+Result<EnqueueOutcome> Scheduler::Every(std::string id, const EveryOptions& every, std::string task, std::string payload) {
+  auto schedule = Schedule::Every(every);
+  if (!schedule) return tl::unexpected(schedule.error());
+  JobDefinition job{.id = std::move(id), .schedule = *schedule, .task = std::move(task), .payload = std::move(payload)};
+  auto out = Enqueue({std::move(job)});
+  if (!out) return tl::unexpected(out.error());
+  return out->front();
+}
+
+Result<EnqueueOutcome> Scheduler::At(std::string id, Instant instant, std::string task, std::string payload) {
+  auto schedule = Schedule::At(instant);
+  if (!schedule) return tl::unexpected(schedule.error());
+  JobDefinition job{.id = std::move(id), .schedule = *schedule, .task = std::move(task), .payload = std::move(payload)};
+  auto out = Enqueue({std::move(job)});
+  if (!out) return tl::unexpected(out.error());
+  return out->front();
+}
+
+}  // namespace escapement
