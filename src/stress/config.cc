@@ -1,0 +1,171 @@
+#include "stress/config.h"
+
+#include <charconv>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+namespace escapement::stress {
+namespace {
+
+std::string PercentEncode(std::string_view text) {
+  std::string out;
+  for (unsigned char c : text) {
+    if ((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+        c == '_' || c == '~') {
+      out += static_cast<char>(c);
+    } else {
+      out += fmt::format("%{:02X}", c);
+    }
+  }
+  return out;
+}
+
+std::string UrlHost(const std::string& host) {
+  return host.find(':') == std::string::npos ? PercentEncode(host) : "[" + host + "]";  // IPv6
+}
+
+// Reads variables and gathers what is wrong with them.
+class Reader {
+ public:
+  explicit Reader(const Environment& environment) : environment_(environment) {}
+
+  std::optional<std::string> Text(const std::string& name) {
+    auto value = environment_(name);
+    return value && !value->empty() ? value : std::nullopt;
+  }
+
+  void Read(const std::string& name, std::string* out) {
+    if (auto value = Text(name)) *out = *value;
+  }
+
+  std::optional<std::int64_t> Number(const std::string& name, std::int64_t min, std::int64_t max) {
+    auto text = Text(name);
+    if (!text) return std::nullopt;
+    std::int64_t value = 0;
+    auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error != std::errc() || end != text->data() + text->size() || value < min || value > max) {
+      Wrong(name, fmt::format("a whole number from {} to {}", min, max), *text);
+      return std::nullopt;
+    }
+    return value;
+  }
+
+  std::optional<bool> Truth(const std::string& name) {
+    auto text = Text(name);
+    if (!text) return std::nullopt;
+    if (*text == "true" || *text == "1") return true;
+    if (*text == "false" || *text == "0") return false;
+    Wrong(name, "true or false", *text);
+    return std::nullopt;
+  }
+
+  void Wrong(const std::string& name, const std::string& right, const std::string& value) {
+    std::string shown;  // one line, whatever is in it
+    for (unsigned char c : value.substr(0, 100)) shown += c < 0x20 || c == 0x7f ? '?' : static_cast<char>(c);
+    errors.push_back(fmt::format("{} must be {}, not \"{}\"", name, right, shown));
+  }
+
+  std::vector<std::string> errors;
+
+ private:
+  const Environment& environment_;
+};
+
+bool IsPodName(const std::string& name) {
+  if (name.size() > 200) return false;
+  for (unsigned char c : name) {
+    if (c < 0x21 || c == 0x7f || c == '/') return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string PostgresTarget::Url() const {
+  return fmt::format("postgresql://{}{}@{}:{}/{}", PercentEncode(user),
+                     password.empty() ? "" : ":" + PercentEncode(password), UrlHost(host), port,
+                     PercentEncode(database));
+}
+
+std::string RedisTarget::Url() const {
+  std::string login;
+  if (!user.empty() || !password.empty()) login = PercentEncode(user) + ":" + PercentEncode(password) + "@";
+  return fmt::format("redis://{}{}:{}/{}", login, UrlHost(host), port, database);
+}
+
+Environment ProcessEnvironment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+}
+
+tl::expected<StressConfig, std::vector<std::string>> ReadConfig(const Environment& environment,
+                                                                const StressFlags& flags) {
+  Reader reader(environment);
+  StressConfig config;
+  config.flags = flags;
+  constexpr std::int64_t kWeekMs = 7LL * 24 * 3600 * 1000;
+  if (auto n = reader.Number("JOB_COUNT", 1, 1'000'000)) config.job_count = static_cast<int>(*n);
+  if (auto n = reader.Number("JOB_INTERVAL_MS", 1, 520 * kWeekMs)) config.interval = std::chrono::milliseconds(*n);
+  if (auto n = reader.Number("JOB_DURATION_MS", 0, kWeekMs)) config.duration = std::chrono::milliseconds(*n);
+  if (auto n = reader.Number("TEST_DURATION_SEC", 1, kWeekMs / 1000)) config.test_duration = std::chrono::seconds(*n);
+  if (auto n = reader.Number("PODS", 1, 64)) config.pods = static_cast<int>(*n);
+
+  if (auto store = reader.Text("STORE"); store && *store != "postgresql") {
+    if (*store == "redis" || *store == "sqlite") {
+      reader.errors.push_back(fmt::format("STORE {} is not available in this version: use postgresql", *store));
+    } else {
+      reader.Wrong("STORE", "postgresql", *store);
+    }
+  }
+
+  reader.Read("POSTGRES_HOST", &config.postgres.host);
+  if (auto n = reader.Number("POSTGRES_PORT", 1, 65535)) config.postgres.port = static_cast<int>(*n);
+  reader.Read("POSTGRES_USER", &config.postgres.user);
+  reader.Read("POSTGRES_PASSWORD", &config.postgres.password);
+  config.postgres.database = config.postgres.user;
+  auto db = reader.Text("POSTGRES_DB");
+  auto database = reader.Text("POSTGRES_DATABASE");
+  if (db && database && *db != *database) {
+    reader.Wrong("POSTGRES_DATABASE", fmt::format("the same as POSTGRES_DB (\"{}\")", *db), *database);
+  } else if (db || database) {
+    config.postgres.database = db ? *db : *database;
+  }
+
+  reader.Read("REDIS_HOST", &config.redis.host);
+  if (auto n = reader.Number("REDIS_PORT", 1, 65535)) config.redis.port = static_cast<int>(*n);
+  reader.Read("REDIS_USER", &config.redis.user);
+  reader.Read("REDIS_PASSWORD", &config.redis.password);
+  if (auto n = reader.Number("REDIS_DB", 0, 1'000'000)) config.redis.database = static_cast<int>(*n);
+
+  reader.Read("POD_NAME", &config.pod_name);
+  if (!IsPodName(config.pod_name)) {
+    reader.Wrong("POD_NAME", "at most 200 characters without spaces and slashes", config.pod_name);
+  }
+  config.is_leader = reader.Truth("IS_LEADER").value_or(false) || flags.leader;
+  reader.Read("STRESS_WITNESS_DIR", &config.witness_dir);
+  reader.Read("STRESS_READY_FILE", &config.ready_file);
+  reader.Read("STRESS_PIDS_FILE", &config.pids_file);
+
+  if (!reader.errors.empty()) return tl::make_unexpected(std::move(reader.errors));
+  return config;
+}
+
+std::string JobId(int index) { return fmt::format("job-{:04}", index); }
+
+int JobIndex(std::string_view id) {
+  if (id.size() < 8 || id.size() > 11 || id.substr(0, 4) != "job-") return -1;
+  int index = 0;
+  auto [end, error] = std::from_chars(id.data() + 4, id.data() + id.size(), index);
+  const bool whole = error == std::errc() && end == id.data() + id.size() && index >= 0;
+  return whole && (id.size() == 8 || index >= 10'000) ? index : -1;
+}
+
+Duration JobPhase(int index, int count, Duration interval) {
+  // index * interval / count, in two parts because the product of a long interval overflows.
+  return index * (interval / count) + Duration(index * (interval.count() % count) / count);
+}
+
+}  // namespace escapement::stress

@@ -1,0 +1,346 @@
+#include "stress/local.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <deque>
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "escapement/scheduler.h"
+#include "servers/servers.h"
+#include "stress/analyzer.h"
+#include "stress/pg_client.h"
+#include "stress/stop_signal.h"
+
+namespace escapement::stress {
+namespace {
+
+using Steady = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr int kDefaultPods = 4;
+constexpr auto kPodsStop = seconds(15);  // 5 s of grace, and the witness's flush
+constexpr std::size_t kLogTailLines = 20;
+
+// Only a directory of this process, removed with all that is in it.
+class PrivateDirectory {
+ public:
+  ~PrivateDirectory() {
+    std::error_code ignored;
+    if (!path_.empty() && !keep_) std::filesystem::remove_all(path_, ignored);
+  }
+  bool Make(bool keep) {
+    keep_ = keep;
+    std::error_code ignored;
+    std::string path = (std::filesystem::temp_directory_path(ignored) / "escapement-stress-XXXXXX").string();
+    if (!mkdtemp(path.data())) return false;
+    path_ = path;
+    return std::filesystem::create_directory(path_ + "/witness", ignored);
+  }
+  void Drop() { keep_ = false; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool keep_ = false;
+};
+
+struct PodProcess {
+  std::string name;
+  std::string log;
+  std::unique_ptr<ChildProcess> process;
+  std::optional<int> status;
+};
+
+std::string LogTail(const std::string& path) {
+  std::ifstream file(path);
+  std::deque<std::string> lines;
+  std::string line;
+  while (std::getline(file, line)) {
+    lines.push_back("\n    " + line);
+    if (lines.size() > kLogTailLines) lines.pop_front();
+  }
+  std::string tail;
+  for (const auto& each : lines) tail += each;
+  return tail.empty() ? "\n    (nothing)" : tail;
+}
+
+// A process that a fault killed, even if nobody has reaped it.
+bool HasEnded(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  if (pid <= 0 || !std::getline(file, text)) return true;
+  const auto name_end = text.rfind(')');
+  return name_end == std::string::npos || name_end + 2 >= text.size() || text[name_end + 2] == 'Z';
+}
+
+class LocalTest {
+ public:
+  explicit LocalTest(StressConfig config)
+      : config_(std::move(config)), pod_count_(config_.pods.value_or(kDefaultPods)), stop_(/*block=*/false) {}
+
+  int Run() {
+    const int status = RunToTheEnd();
+    const bool ended = Ended(status);
+    StopPods();
+    if (config_.flags.keep && ended) {
+      SayWhatIsKept();
+    } else if (config_.flags.keep) {  // stopped or failed: nothing of use is left running
+      if (postgres_ && !postgres_->Stop()) Complain("PostgreSQL did not stop");
+      if (redis_ && !redis_->Stop()) Complain("Redis did not stop");
+      directory_.Drop();
+    }
+    return status;
+  }
+
+ private:
+  static bool Ended(int status) { return status == 0 || status == 1; }
+
+  int RunToTheEnd() {
+    if (!StartServers()) return stop_.received() ? 128 + stop_.received() : 2;
+    if (stop_.received()) return 128 + stop_.received();
+    if (!StartPods()) return 2;
+    const int watched = WatchPods();
+    ClearProgress();
+    if (watched != 0) return watched;
+    return RunAnalyze(config_);
+  }
+
+  void Complain(const std::string& message) {
+    ClearProgress();
+    fmt::print(stderr, "escapement: {}\n", message);
+  }
+
+  bool StartServers() {
+    Progress("starting PostgreSQL and Redis");
+    if (!directory_.Make(config_.flags.keep)) {
+      Complain("no private directory can be made in the system's temporary directory");
+      return false;
+    }
+    PrivateServerOptions options;
+    options.keep = config_.flags.keep;
+    // A connection for claims, commits, heartbeats and questions of each pod, and the witness's.
+    options.settings = {fmt::format("max_connections={}", 20 + 10 * pod_count_)};
+    auto postgres = PrivateServer::Postgres(options);
+    if (!postgres) return Complain(postgres.error().message), false;
+    postgres_ = std::move(*postgres);
+    options.settings.clear();
+    auto redis = PrivateServer::Redis(options);
+    if (!redis) return Complain(redis.error().message), false;
+    redis_ = std::move(*redis);
+
+    config_.postgres = {postgres_->host(), postgres_->port(), postgres_->user(), postgres_->password(),
+                        postgres_->database()};
+    config_.redis = {redis_->host(), redis_->port(), redis_->user(), redis_->password(), 0};
+    if (!config_.flags.no_witness) config_.witness_dir = directory_.path() + "/witness";
+
+    SchedulerOptions client;
+    client.store_url = config_.postgres.Url();
+    client.pod_name = "stress-local";
+    auto scheduler = Scheduler::Open(client);
+    if (!scheduler) return Complain(scheduler.error().message), false;
+    if (auto migrated = (*scheduler)->Migrate(); !migrated) return Complain(migrated.error().message), false;
+    return true;
+  }
+
+  bool StartPods() {
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return Complain("/proc/self/exe: " + error.message()), false;
+    std::map<std::string, std::string> environment = {
+        {"STORE", "postgresql"},
+        {"JOB_COUNT", std::to_string(config_.job_count)},
+        {"JOB_INTERVAL_MS", std::to_string(config_.interval / milliseconds(1))},
+        {"JOB_DURATION_MS", std::to_string(config_.duration / milliseconds(1))},
+        {"TEST_DURATION_SEC", std::to_string(config_.test_duration.count())},
+        {"PODS", std::to_string(pod_count_)},
+        {"POSTGRES_HOST", config_.postgres.host},
+        {"POSTGRES_PORT", std::to_string(config_.postgres.port)},
+        {"POSTGRES_USER", config_.postgres.user},
+        {"POSTGRES_PASSWORD", config_.postgres.password},
+        {"POSTGRES_DB", config_.postgres.database},
+        {"POSTGRES_DATABASE", ""},
+        {"REDIS_HOST", config_.redis.host},
+        {"REDIS_PORT", std::to_string(config_.redis.port)},
+        {"REDIS_USER", config_.redis.user},
+        {"REDIS_PASSWORD", config_.redis.password},
+        {"REDIS_DB", "0"},
+        {"IS_LEADER", "false"},
+        {"STRESS_WITNESS_DIR", config_.witness_dir},
+        {"STRESS_READY_FILE", ""},
+        {"STRESS_PIDS_FILE", ""},
+    };
+    for (int i = 0; i < pod_count_; ++i) {
+      PodProcess pod;
+      pod.name = i == 0 ? "scheduler-leader" : fmt::format("scheduler-{}", i);
+      pod.log = fmt::format("{}/{}.log", directory_.path(), pod.name);
+      environment["POD_NAME"] = pod.name;
+      ProcessOptions options;
+      options.argv = {self.string(), "stress", i == 0 ? "leader" : "follower"};
+      if (i == 0 && config_.flags.burst) options.argv.push_back("--burst");
+      if (config_.flags.no_witness) options.argv.push_back("--no-witness");
+      options.environment = environment;
+      options.output_file = pod.log;
+      auto process = ChildProcess::Start(options);
+      if (!process) return Complain(process.error().message), false;
+      pod.process = std::move(*process);
+      pods_.push_back(std::move(pod));
+    }
+    return WritePids();
+  }
+
+  bool WritePids() {
+    if (config_.pids_file.empty()) return true;
+    nlohmann::ordered_json pids;
+    pids["postgres"] = postgres_->pid();
+    pids["redis"] = redis_->pid();
+    for (const auto& pod : pods_) pids["pods"][pod.name] = pod.process->pid();
+    // Whoever waits for the file must never read half of it.
+    const std::string half = config_.pids_file + ".new";
+    std::ofstream file(half, std::ios::trunc);
+    file << pids.dump(2) << '\n';
+    file.close();
+    std::error_code error;
+    if (file) std::filesystem::rename(half, config_.pids_file, error);
+    if (!file || error) return Complain(config_.pids_file + " cannot be written"), false;
+    return true;
+  }
+
+  // 0 when all pods have ended and there is a test to judge; otherwise the exit status.
+  int WatchPods() {
+    // Servers, membership, creation of jobs, draining and flushing each have their own limits in the pods.
+    const auto limit = Steady::now() + config_.test_duration + seconds(300 + config_.job_count / 2000);
+    auto next_look = Steady::now();
+    for (;;) {
+      if (const int signal = stop_.Wait(milliseconds(100))) return 128 + signal;
+      std::size_t running = 0;
+      for (auto& pod : pods_) {
+        if (pod.status) continue;
+        pod.status = pod.process->Poll();
+        if (!pod.status) {
+          ++running;
+        } else if (*pod.status != 0) {
+          Complain(fmt::format("pod {} ended with status {}; the end of its log:{}", pod.name, *pod.status,
+                               LogTail(pod.log)));
+          if (!config_.flags.expect_faults) return 1;
+          if (&pod == &pods_.front() && !TestBegan()) return 1;  // nobody is left to create the jobs
+        }
+      }
+      if (running == 0) return RelayLogs();
+      if (Steady::now() >= limit) {
+        Complain(fmt::format("{} pods have not ended in time", running));
+        return 1;
+      }
+      if (Steady::now() < next_look) continue;
+      next_look = Steady::now() + seconds(1);
+      if (config_.flags.expect_faults) ReviveServers();
+      if (terminal_) ShowProgress();
+    }
+  }
+
+  // What pods had to say although they ended well: the reader of the report should know.
+  int RelayLogs() {
+    for (const auto& pod : pods_) {
+      std::error_code error;
+      const auto size = std::filesystem::file_size(pod.log, error);
+      if (*pod.status == 0 && !error && size > 0) {
+        Complain(fmt::format("pod {} said:{}", pod.name, LogTail(pod.log)));
+      }
+    }
+    return 0;
+  }
+
+  // A server that a test killed is started again, with the same port and files.
+  void ReviveServers() {
+    bool revived = false;
+    for (PrivateServer* server : {postgres_.get(), redis_.get()}) {
+      if (!HasEnded(server->pid())) continue;
+      Complain("a server ended and is started again");
+      if (auto stopped = server->Stop(/*immediately=*/true); !stopped) Complain(stopped.error().message);
+      if (auto started = server->Start(); !started) {
+        Complain(started.error().message);  // tried again a second later
+      } else {
+        revived = true;
+      }
+    }
+    if (revived) WritePids();
+  }
+
+  bool TestBegan() {
+    auto client = PgClient::Open(config_.postgres);
+    if (!client) return false;
+    auto rows = client->Exec("SELECT 1 FROM stress_config WHERE key = 'test_end'");
+    return rows && !rows->empty();
+  }
+
+  void ShowProgress() {
+    if (!progress_client_) {
+      auto client = PgClient::Open(config_.postgres);
+      if (!client) return;
+      progress_client_ = std::move(*client);
+    }
+    // The sequence instead of a count: the witness must not become the load.
+    auto rows = progress_client_->Exec(
+        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, extract(epoch FROM clock_timestamp()) - "
+        "(SELECT value::double precision FROM stress_config WHERE key = 'test_start') FROM stress_executions_id_seq");
+    if (!rows) {
+      if (rows.error().code == Code::kUnavailable) progress_client_.reset();
+      return Progress("starting the pods");
+    }
+    if (rows->empty() || !rows->front()[1]) return Progress("starting the pods");
+    const double elapsed = std::strtod(rows->front()[1]->c_str(), nullptr);
+    const double executions = std::strtod(rows->front()[0]->c_str(), nullptr);
+    if (elapsed < 0) return Progress("the test begins");
+    Progress(fmt::format("{:.0f} s of {} s: {:.0f} executions, {:.1f} a second", elapsed,
+                         config_.test_duration.count(), executions, elapsed > 0 ? executions / elapsed : 0));
+  }
+
+  void Progress(const std::string& text) {
+    if (terminal_) fmt::print(stderr, "\r\033[K{}", text);
+  }
+  void ClearProgress() { Progress(""); }
+
+  void StopPods() {
+    for (auto& pod : pods_) {
+      pod.process->Signal(SIGTERM);
+      pod.process->Signal(SIGCONT);  // one that a test froze could not stop
+    }
+    const auto limit = Steady::now() + kPodsStop;
+    for (auto& pod : pods_) {
+      const auto left = std::chrono::duration_cast<Duration>(limit - Steady::now());
+      pod.process->Wait(std::max(left, Duration(0)));  // its destructor kills the rest
+    }
+    pods_.clear();
+  }
+
+  void SayWhatIsKept() {
+    fmt::print(stderr,
+               "Kept, with passwords:\n  PostgreSQL: {}\n  Redis: {}\n  Files: {}\n"
+               "Stop the servers by: kill {} {}\nand remove: {} {} {}\n",
+               postgres_->url(), redis_->url(), directory_.path(), postgres_->pid(), redis_->pid(), directory_.path(),
+               postgres_->directory(), redis_->directory());
+  }
+
+  StressConfig config_;
+  const int pod_count_;
+  StopSignal stop_;
+  const bool terminal_ = isatty(STDERR_FILENO) == 1;
+  // In this order: pods are gone before their servers.
+  PrivateDirectory directory_;
+  std::unique_ptr<PrivateServer> postgres_;
+  std::unique_ptr<PrivateServer> redis_;
+  std::optional<PgClient> progress_client_;
+  std::vector<PodProcess> pods_;
+};
+
+}  // namespace
+
+int RunLocal(const StressConfig& config) { return LocalTest(config).Run(); }
+
+}  // namespace escapement::stress
