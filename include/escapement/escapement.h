@@ -3,6 +3,7 @@
 
 #include "escapement/handler.h"
 #include "escapement/job.h"
+#include "escapement/report.h"
 #include "escapement/schedule.h"
 #include "escapement/scheduler.h"
 #include "escapement/status.h"

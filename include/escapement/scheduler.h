@@ -8,6 +8,7 @@
 
 #include "escapement/handler.h"
 #include "escapement/job.h"
+#include "escapement/report.h"
 #include "escapement/schedule.h"
 #include "escapement/status.h"
 #include "escapement/time.h"
@@ -28,25 +29,6 @@ struct SchedulerOptions {
   Duration commit_linger = std::chrono::milliseconds(3);  // the longest a completion waits for company
   std::size_t outbox_limit = 200'000;  // uncommitted completions at which no more runs are started
   int history_days = 7;                // retention of runs
-};
-
-// One finished attempt, as given to callbacks.
-struct RunReport {
-  RunContext run;
-  Verdict verdict = Verdict::kSucceeded;
-  std::string error;
-  bool retried = false;  // another attempt follows
-};
-
-struct PodCounters {
-  std::uint64_t started = 0;
-  std::uint64_t committed = 0;      // completions that the store accepted
-  std::uint64_t stale = 0;          // completions refused: another pod owns the occurrence
-  std::uint64_t outbox = 0;         // completions that wait for their commit now
-  std::uint64_t running = 0;        // now
-  std::uint64_t owned = 0;          // jobs, now
-  std::uint64_t sessions = 0;       // opened so far
-  Duration lateness_max{0};         // start minus fire time, by the store's clock, since the last call
 };
 
 // Thread-safe. The destructor stops the pod without grace.

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "engine/pod.h"
-#include "escapement/scheduler.h"
+#include "escapement/report.h"
 #include "ports/executor.h"
 #include "ports/job_store.h"
 #include "ports/locks.h"

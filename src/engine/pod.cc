@@ -340,7 +340,7 @@ void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
       continue;
     }
     held.job.present.begun = true;
-    if (now >= deadline_ || life_ != Life::kRunning) {
+    if (life_ != Life::kRunning) {
       Finish(now, held, {Verdict::kLost, std::nullopt, std::nullopt, "marked as started, but not started in time"});
       continue;
     }

@@ -16,7 +16,7 @@
 
 #include "engine/store_clock.h"
 #include "engine/timer_wheel.h"
-#include "escapement/scheduler.h"
+#include "escapement/report.h"
 #include "ports/executor.h"
 #include "ports/job_store.h"
 
@@ -208,7 +208,6 @@ class Pod {
   double total_rate_ = 0;
   std::int64_t total_jobs_ = 0;
   bool others_under_share_ = false;
-  std::vector<JobKey> changed_;
 
   // jobs
   std::unordered_map<JobKey, Held> held_;

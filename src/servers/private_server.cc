@@ -18,7 +18,7 @@
 
 #include <fmt/format.h>
 
-#include "locks/token.h"
+#include "ports/token.h"
 #include "time/clock.h"
 
 namespace escapement {

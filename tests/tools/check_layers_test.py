@@ -47,7 +47,7 @@ class CheckLayersTest(unittest.TestCase):
             "src/stores/postgres/claim.cc": '#include "stores/memory/store.h"',
             "src/locks/redis/locks.cc": '#include "stores/postgres/store.h"',
             "src/scheduler/open.cc": '#include "servers/servers.h"',
-            "src/servers/servers.cc": '#include "engine/pod.h"',
+            "src/servers/servers.cc": '#include "stress/local.h"',
             "src/stress/witness.cc": '#include "ports/job_store.h"',
             "src/stress/analyzer.cc": '#include "stores/postgres/connection.h"',
             "src/stress/follower.cc": '#include "time/clock.h"',

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "locks/token.h"
+#include "ports/token.h"
 
 namespace escapement {
 

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "locks/redis/scripts.h"
-#include "locks/token.h"
+#include "ports/token.h"
 
 namespace escapement {
 namespace {

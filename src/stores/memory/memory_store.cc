@@ -329,7 +329,11 @@ class MemoryStore final : public JobStore {
                                 .owned = session.owned});
     }
     for (const auto& [key, row] : state_->rows) {
-      if (row.state == JobState::kActive) reply.total_rate += row.definition->schedule.Rate();
+      const bool mine = row.owner && *row.owner == request.session;
+      if (mine && (row.present.to_plan || row.state != JobState::kActive)) reply.changed.push_back(key);
+      if (row.state != JobState::kActive) continue;
+      reply.total_rate += row.definition->schedule.Rate();
+      ++reply.total_jobs;
     }
     reply.store_time = state_->clock();
     return reply;

@@ -264,9 +264,9 @@ Status Connection::Connect() {
   PQconninfoFree(options);
   const char* keys[] = {"dbname", "application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
                         "keepalives_count", "tcp_user_timeout", "client_encoding", "options", nullptr};
-  // Nested loops in the order of the given keys: rows are locked in key order, and plans do not change with batch sizes.
+  // Plans are made once, not for each batch.
   const char* values[] = {url_.c_str(), application_.c_str(), "3", "5", "2", "3", "8000", "UTF8",
-                          "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off "
+                          "-c plan_cache_mode=force_generic_plan "
                           "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC",
                           nullptr};
   connection_.reset(PQconnectdbParams(keys, values, /*expand_dbname=*/1));
