@@ -102,7 +102,8 @@ double MeasureRaw(const std::string& url, int duration_s) {
     });
   }
   writers.clear();
-  Must(setup.Run("DELETE FROM escapement.jobs WHERE queue = 'raw'; TRUNCATE escapement.runs; VACUUM escapement.jobs"));
+  Must(setup.Run("DELETE FROM escapement.jobs WHERE queue = 'raw'; TRUNCATE escapement.runs"));
+  Must(setup.Run("VACUUM escapement.jobs"));
   double total = 0;
   for (const auto n : written) total += static_cast<double>(n);
   return total / duration_s;
@@ -157,6 +158,8 @@ Step MeasureStep(Scheduler& client, const std::string& url, int rate, int durati
       batch.clear();
     }
   }
+  const Instant enqueued = Must(client.StoreTime());
+  if (enqueued > start - seconds(2)) fmt::print(stderr, "enqueueing took until {} us before the start\n", (start - enqueued).count());
   std::this_thread::sleep_for(end + seconds(3) - Must(client.StoreTime()));
   Connection db(url, "judge", seconds(120));
   Must(db.Run("SET work_mem = '512MB'"));
@@ -169,7 +172,8 @@ Step MeasureStep(Scheduler& client, const std::string& url, int rate, int durati
   step.late_p99_ms = rows.Float(0, 2);
   step.last_third_p99_ms = rows.Float(0, 3);
   step.sustained = step.settled == step.expected && step.last_third_p99_ms <= 1000;
-  Must(db.Run("TRUNCATE escapement.runs; DELETE FROM escapement.jobs WHERE state = 3; VACUUM escapement.jobs"));
+  Must(db.Run("TRUNCATE escapement.runs; DELETE FROM escapement.jobs WHERE state = 3"));
+  Must(db.Run("VACUUM escapement.jobs"));
   return step;
 }
 

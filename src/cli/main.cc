@@ -1,7 +1,10 @@
 // The composition root: one binary, its subcommands.
+#include <algorithm>
 #include <functional>
+#include <string>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "cli/stress_command.h"
 
@@ -15,7 +18,13 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;  // --help and --version are no errors
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help and --version are no errors
+    std::string why = error.what();
+    // "A subcommand is required" does not help somebody who misspelled one.
+    if (const auto unknown = app.remaining(/*recurse=*/true); !unknown.empty()) why = "not known: " + unknown.front();
+    std::replace(why.begin(), why.end(), '\n', ' ');
+    fmt::print(stderr, "escapement: {} (see --help)\n", why);
+    return 2;
   }
   return run();
 }

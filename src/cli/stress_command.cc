@@ -28,7 +28,9 @@ constexpr const char* kVariables = R"(Variables (default):
   IS_LEADER (false): true makes a follower the leader
   STRESS_WITNESS_DIR: where each pod keeps its own file of starts
   STRESS_READY_FILE: written when the pod is ready, asked by `health`
-  STRESS_PIDS_FILE: `local` writes the process ids of all parts there)";
+  STRESS_PIDS_FILE: `local` writes the process ids of all parts there
+  STRESS_CONNECT_TIMEOUT_SEC (60): how long a pod tries to reach its servers
+  STRESS_RESTART_AFTER_SEC (0): `local --expect-faults` starts a killed server again after as long)";
 
 int Run(const StressFlags& flags, int (*command)(const StressConfig&)) {
   auto config = stress::ReadConfig(stress::ProcessEnvironment(), flags);

@@ -148,6 +148,8 @@ tl::expected<StressConfig, std::vector<std::string>> ReadConfig(const Environmen
   reader.Read("STRESS_WITNESS_DIR", &config.witness_dir);
   reader.Read("STRESS_READY_FILE", &config.ready_file);
   reader.Read("STRESS_PIDS_FILE", &config.pids_file);
+  if (auto n = reader.Number("STRESS_CONNECT_TIMEOUT_SEC", 1, 3600)) config.connect_timeout = std::chrono::seconds(*n);
+  if (auto n = reader.Number("STRESS_RESTART_AFTER_SEC", 0, 3600)) config.restart_after = std::chrono::seconds(*n);
 
   if (!reader.errors.empty()) return tl::make_unexpected(std::move(reader.errors));
   return config;

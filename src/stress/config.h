@@ -56,6 +56,8 @@ struct StressConfig {
   std::string witness_dir;  // empty: no file of starts
   std::string ready_file;   // written once the pod's session is registered
   std::string pids_file;    // `local`: process ids of all parts
+  std::chrono::seconds connect_timeout{60};  // a pod tries this long to reach the servers
+  std::chrono::seconds restart_after{0};     // `local` with faults: how long a server that was killed stays away
 };
 
 // The value of a variable, or nothing when it is not set. An empty value counts as not set.

@@ -7,6 +7,7 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -256,17 +257,20 @@ class LocalTest {
     return 0;
   }
 
-  // A server that a test killed is started again, with the same port and files.
+  // A server that a test killed is started again, with the same port and files, after as long as was asked for.
   void ReviveServers() {
     bool revived = false;
     for (PrivateServer* server : {postgres_.get(), redis_.get()}) {
       if (!HasEnded(server->pid())) continue;
+      const auto seen_dead = dead_since_.try_emplace(server, Steady::now()).first->second;
+      if (Steady::now() - seen_dead < config_.restart_after) continue;
       Complain("a server ended and is started again");
       if (auto stopped = server->Stop(/*immediately=*/true); !stopped) Complain(stopped.error().message);
       if (auto started = server->Start(); !started) {
         Complain(started.error().message);  // tried again a second later
       } else {
         revived = true;
+        dead_since_.erase(server);
       }
     }
     if (revived) WritePids();
@@ -335,6 +339,7 @@ class LocalTest {
   PrivateDirectory directory_;
   std::unique_ptr<PrivateServer> postgres_;
   std::unique_ptr<PrivateServer> redis_;
+  std::map<PrivateServer*, Steady::time_point> dead_since_;
   std::optional<PgClient> progress_client_;
   std::vector<PodProcess> pods_;
 };

@@ -27,7 +27,6 @@ using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr auto kWaitForServers = seconds(60);
 constexpr auto kWaitForSchema = seconds(60);
 constexpr auto kWaitForPods = seconds(60);
 constexpr auto kWaitForTest = seconds(600);
@@ -144,7 +143,7 @@ class StressPod {
   // Tries until it succeeds, while the answer is kUnavailable and the time for servers is not up. An exit status or 0.
   template <typename Try>
   int Retry(const char* what, Try attempt) {
-    const auto limit = Steady::now() + kWaitForServers;
+    const auto limit = Steady::now() + config_.connect_timeout;
     for (;;) {
       const Status status = attempt();
       if (status) return 0;
@@ -153,7 +152,8 @@ class StressPod {
       if (error.code == Code::kInvalidArgument || error.code == Code::kConflict) return Complain(2, error.message);
       if (!again) return Complain(1, fmt::format("{}: {}", what, error.message));
       if (Steady::now() >= limit) {
-        return Complain(1, fmt::format("{} did not succeed within 60 s: {}", what, error.message));
+        return Complain(1, fmt::format("{} did not succeed within {} s: {}", what, config_.connect_timeout.count(),
+                                       error.message));
       }
       if (stop_.Wait(milliseconds(500))) return kStopped;
     }

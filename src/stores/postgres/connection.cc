@@ -264,9 +264,9 @@ Status Connection::Connect() {
   PQconninfoFree(options);
   const char* keys[] = {"dbname", "application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
                         "keepalives_count", "tcp_user_timeout", "client_encoding", "options", nullptr};
-  // Plans are made once, not for each batch.
+  // Plans are made once, not for each batch, and must be right for tables that were small when they were made.
   const char* values[] = {url_.c_str(), application_.c_str(), "3", "5", "2", "3", "8000", "UTF8",
-                          "-c plan_cache_mode=force_generic_plan "
+                          "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off "
                           "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC",
                           nullptr};
   connection_.reset(PQconnectdbParams(keys, values, /*expand_dbname=*/1));

@@ -24,8 +24,10 @@ using postgres::Rows;
 namespace sql = postgres::sql;
 
 constexpr int kDaysAhead = 7;
+constexpr std::int64_t kBulk = 500;  // jobs created that may spoil a plan
 constexpr int kRetries = 5;  // of deadlocks and serialisation failures
 
+constexpr Query kBelievedJobs = {"believed_jobs", sql::kBelievedJobs};
 constexpr Query kClaim = {"claim", sql::kClaim};
 constexpr Query kRecover = {"recover", sql::kRecover};
 constexpr Query kCommit = {"commit", sql::kCommit};
@@ -216,11 +218,13 @@ class PostgresStore : public JobStore {
       for (int i = 0; i < told->size(); ++i) {
         const std::size_t at = index.at(told->Text(i, 0));
         out[at] = static_cast<EnqueueOutcome>(told->Int32(i, 1));
+        created_ += out[at] == EnqueueOutcome::kCreated ? 1 : 0;
         answered[at] = true;
       }
       std::erase_if(ask, [&](std::size_t i) { return answered[i]; });
     }
     if (!ask.empty()) return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", jobs[ask[0]].id));
+    if (auto s = KeepStatistics(); !s) return tl::unexpected(s.error());
     return out;
   }
 
@@ -356,6 +360,17 @@ class PostgresStore : public JobStore {
       auto rows = db_.Execute(query, params);
       if (rows || round >= kRetries || !IsTransient(db_.last_sqlstate())) return rows;
     }
+  }
+
+  // Everybody's plans were made for the table as it was. Autovacuum would notice a bulk load within minutes; until then a
+  // plan made for ten rows may walk over a million. Statistics anew at each doubling make all sessions plan again.
+  Status KeepStatistics() {
+    if (created_ < kBulk) return {};
+    auto believed = db_.Execute(kBelievedJobs, Params());
+    if (!believed) return tl::unexpected(believed.error());
+    if (static_cast<double>(created_) < believed->Float(0, 0)) return {};
+    created_ = 0;
+    return db_.Run("ANALYZE escapement.jobs, escapement.definitions");
   }
 
   Status One(const Query& query, const std::string& id, fmt::format_string<const std::string&> otherwise) {
@@ -579,6 +594,7 @@ class PostgresStore : public JobStore {
   }
 
   Connection db_;
+  std::int64_t created_ = 0;  // jobs, by this object, since it last made statistics
 };
 
 }  // namespace

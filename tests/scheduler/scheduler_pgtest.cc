@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+#include <libpq-fe.h>
+
+#include "servers/servers.h"
+#include "tests/scheduler/scheduler_suite.h"
+
+namespace escapement {
+namespace {
+
+// One of each for all tests of this program; a database of its own for each test.
+class Servers : public testing::Environment {
+ public:
+  void SetUp() override {
+    auto postgres = PrivateServer::Postgres();
+    ASSERT_TRUE(postgres) << postgres.error().message;
+    auto redis = PrivateServer::Redis();
+    ASSERT_TRUE(redis) << redis.error().message;
+    postgres_ = std::move(*postgres);
+    redis_ = std::move(*redis);
+  }
+  void TearDown() override {
+    redis_.reset();
+    postgres_.reset();
+  }
+
+  Urls Empty() {
+    const std::string name = fmt::format("test_{}", ++number_);
+    const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(postgres_->url().c_str()), PQfinish);
+    const std::unique_ptr<PGresult, decltype(&PQclear)> made(
+        PQexec(connection.get(), ("CREATE DATABASE " + name).c_str()), PQclear);
+    EXPECT_EQ(PQresultStatus(made.get()), PGRES_COMMAND_OK) << PQerrorMessage(connection.get());
+    return {PostgresUrl(postgres_->password(), postgres_->port(), name),
+            fmt::format("redis://:{}@{}:{}/{}", redis_->password(), redis_->host(), redis_->port(), number_ % 16)};
+  }
+  std::string PostgresUrl(const std::string& password, int port, const std::string& database) const {
+    return fmt::format("postgresql://{}:{}@{}:{}/{}", postgres_->user(), password, postgres_->host(), port, database);
+  }
+  PrivateServer& postgres() { return *postgres_; }
+  PrivateServer& redis() { return *redis_; }
+
+ private:
+  std::unique_ptr<PrivateServer> postgres_;
+  std::unique_ptr<PrivateServer> redis_;
+  int number_ = 0;
+};
+
+Servers* const g_servers = static_cast<Servers*>(testing::AddGlobalTestEnvironment(new Servers));
+
+Urls EmptyServers() { return g_servers->Empty(); }
+// Locks in memory: wake-ups then go through PostgreSQL.
+Urls EmptyPostgresAlone() { return {g_servers->Empty().store, fmt::format("memory:{}", g_servers->Empty().store)}; }
+
+INSTANTIATE_TEST_SUITE_P(PostgresAndRedis, SchedulerSuite, testing::Values(&EmptyServers));
+INSTANTIATE_TEST_SUITE_P(PostgresAlone, SchedulerSuite, testing::Values(&EmptyPostgresAlone));
+
+TEST(SchedulerOnServers, StartsOnlyOnASchemaOfItsVersion) {
+  const Urls urls = EmptyServers();
+  auto scheduler = Scheduler::Open({.store_url = urls.store, .locks_url = urls.locks, .pod_name = "pod"});
+  ASSERT_TRUE(scheduler) << scheduler.error().message;
+  auto schema = (*scheduler)->CheckSchema();
+  ASSERT_FALSE(schema);
+  EXPECT_EQ(schema.error().code, Code::kConflict);
+  auto started = (*scheduler)->Start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, Code::kConflict) << started.error().message;
+  EXPECT_THAT(started.error().message, testing::HasSubstr("migration"));
+  auto enqueued = (*scheduler)->At("job", FromMicros(1), "note");
+  ASSERT_FALSE(enqueued);
+  EXPECT_EQ(enqueued.error().code, Code::kConflict) << enqueued.error().message;
+
+  ASSERT_TRUE((*scheduler)->Migrate());
+  EXPECT_TRUE((*scheduler)->CheckSchema());
+  auto again = (*scheduler)->Start();
+  EXPECT_TRUE(again) << again.error().message;
+}
+
+TEST(SchedulerOnServers, OpeningTellsARefusalFromASilence) {
+  const Urls urls = EmptyServers();
+  const std::string wrong = "not-the-right-one";
+  struct Case {
+    std::string store, locks;
+    Code expected;
+  };
+  const auto& postgres = g_servers->postgres();
+  const auto& redis = g_servers->redis();
+  constexpr int kNobodyListens = 1;
+  const std::vector<Case> cases = {
+      {g_servers->PostgresUrl(wrong, postgres.port(), "postgres"), urls.locks, Code::kInvalidArgument},
+      {g_servers->PostgresUrl(postgres.password(), postgres.port(), "nowhere"), urls.locks, Code::kInvalidArgument},
+      {g_servers->PostgresUrl(postgres.password(), kNobodyListens, "postgres"), urls.locks, Code::kUnavailable},
+      {urls.store, fmt::format("redis://:{}@{}:{}", wrong, redis.host(), redis.port()), Code::kInvalidArgument},
+      {urls.store, fmt::format("redis://:{}@{}:{}", redis.password(), redis.host(), kNobodyListens), Code::kUnavailable},
+  };
+  for (const Case& c : cases) {
+    auto scheduler = Scheduler::Open({.store_url = c.store, .locks_url = c.locks, .pod_name = "pod"});
+    ASSERT_FALSE(scheduler);
+    EXPECT_EQ(scheduler.error().code, c.expected) << scheduler.error().message;
+    for (const auto& secret : {wrong, postgres.password(), redis.password()}) {
+      EXPECT_THAT(scheduler.error().message, testing::Not(testing::HasSubstr(secret)));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace escapement

@@ -1,0 +1,60 @@
+#include "tests/scheduler/scheduler_suite.h"
+
+namespace escapement {
+namespace {
+
+Urls EmptyMemory() {
+  static int number = 0;
+  const std::string name = "memory:" + std::to_string(++number);
+  return {name, name};
+}
+
+INSTANTIATE_TEST_SUITE_P(Memory, SchedulerSuite, testing::Values(&EmptyMemory));
+
+std::string RefusalOf(SchedulerOptions options) {
+  auto scheduler = Scheduler::Open(std::move(options));
+  if (scheduler) return "";
+  EXPECT_EQ(scheduler.error().code, Code::kInvalidArgument) << scheduler.error().message;
+  return scheduler.error().message;
+}
+
+TEST(SchedulerOpen, RefusesUrlsThatCannotBeRightAndKeepsTheirPasswords) {
+  for (const char* url : {"", "mysql://u:secret@h/d", "postgres:", "postgresql://u:secret@h:port/d",
+                          "postgresql://u:secret@[::1/d", "postgresql://u:secret@h/d?nonsense=1", "u:secret@h",
+                          "postgresql://u:sec%zzret@h/d"}) {
+    const std::string why = RefusalOf({.store_url = url, .pod_name = "pod"});
+    EXPECT_NE(why, "") << url;
+    EXPECT_THAT(why, testing::Not(testing::HasSubstr("secret"))) << url;
+    EXPECT_THAT(why, testing::Not(testing::HasSubstr("zzret"))) << url;
+  }
+  for (const char* url : {"redis:", "redis://:secret@", "redis://:secret@h:port/0", "redis://:secret@h:1/x",
+                          "http://:secret@h", "redis://:sec%zzret@h"}) {
+    const std::string why = RefusalOf({.store_url = "memory:", .locks_url = url, .pod_name = "pod"});
+    EXPECT_NE(why, "") << url;
+    EXPECT_THAT(why, testing::Not(testing::HasSubstr("secret"))) << url;
+    EXPECT_THAT(why, testing::Not(testing::HasSubstr("zzret"))) << url;
+  }
+}
+
+TEST(SchedulerOpen, RefusesOptionsThatCannotBeRightAndNamesThem) {
+  const SchedulerOptions good{.store_url = "memory:", .pod_name = "pod"};
+  EXPECT_EQ(RefusalOf(good), "");
+  const auto with = [&](auto change) {
+    SchedulerOptions options = good;
+    change(options);
+    return RefusalOf(options);
+  };
+  using testing::HasSubstr;
+  EXPECT_THAT(with([](auto& o) { o.max_running = 0; }), HasSubstr("max_running"));
+  EXPECT_THAT(with([](auto& o) { o.threads = 0; }), HasSubstr("threads"));
+  EXPECT_THAT(with([](auto& o) { o.queues = {}; }), HasSubstr("queues"));
+  EXPECT_THAT(with([](auto& o) { o.heartbeat = Duration(0); }), HasSubstr("heartbeat"));
+  EXPECT_THAT(with([](auto& o) { o.session_ttl = o.heartbeat; }), HasSubstr("session_ttl"));
+  EXPECT_THAT(with([](auto& o) { o.horizon = Duration(0); }), HasSubstr("horizon"));
+  EXPECT_THAT(with([](auto& o) { o.commit_linger = Duration(-1); }), HasSubstr("commit_linger"));
+  EXPECT_THAT(with([](auto& o) { o.outbox_limit = 0; }), HasSubstr("outbox_limit"));
+  EXPECT_THAT(with([](auto& o) { o.history_days = 0; }), HasSubstr("history_days"));
+}
+
+}  // namespace
+}  // namespace escapement
