@@ -48,7 +48,10 @@ Servers* const g_servers = static_cast<Servers*>(testing::AddGlobalTestEnvironme
 
 Urls EmptyServers() { return g_servers->Empty(); }
 // Locks in memory: wake-ups then go through PostgreSQL.
-Urls EmptyPostgresAlone() { return {g_servers->Empty().store, fmt::format("memory:{}", g_servers->Empty().store)}; }
+Urls EmptyPostgresAlone() {
+  static int number = 0;
+  return {g_servers->Empty().store, fmt::format("memory:{}", ++number)};
+}
 
 INSTANTIATE_TEST_SUITE_P(PostgresAndRedis, SchedulerSuite, testing::Values(&EmptyServers));
 INSTANTIATE_TEST_SUITE_P(PostgresAlone, SchedulerSuite, testing::Values(&EmptyPostgresAlone));
