@@ -18,6 +18,8 @@ constexpr Duration kWakeGap = milliseconds(100);        // between heartbeats th
 constexpr Duration kHungryClaimPeriod = milliseconds(50);   // while under the fair share
 constexpr Duration kSatedClaimPeriod = milliseconds(250);   // at or over it
 constexpr Duration kImminent = milliseconds(800);  // a pod at its share claims what nobody took until so close to its time
+constexpr std::size_t kLargeBatch = 64;
+constexpr Duration kLargeBatchLinger = milliseconds(10);
 constexpr Duration kLongestSleep = seconds(1);
 constexpr Duration kShutdownCancelGrace = seconds(1);
 constexpr Duration kEndingGrace = seconds(3);
@@ -668,8 +670,7 @@ void Pod::CallCommits(BootTime now, Commands* out) {
     return;
   }
   if (outbox_.empty()) return;
-  const bool linger = outbox_.size() < options_.commit_batch && to_begin_.empty() && life_ == Life::kRunning;
-  if (linger && now < outbox_since_ + options_.commit_linger) return;
+  if (now < CommitDue()) return;
   begun_last_ = false;
   ++batch_;
   std::deque<Completion> later;  // second completions of a job wait for the next commit, in order
@@ -690,9 +691,18 @@ void Pod::CallCommits(BootTime now, Commands* out) {
   }
   outbox_.insert(outbox_.begin(), std::make_move_iterator(later.begin()), std::make_move_iterator(later.end()));
   outbox_since_ = now;
+  last_batch_size_ = committing_.size();
   if (committing_.empty()) return;
   out->commit_call = CommitCall{*session_, committing_};
   Send(channel);
+}
+
+// When the outbox is to be sent: at once when a batch is full or somebody waits for it, else after the linger. A pod whose
+// batches are large lingers longer: it is throughput that counts then, and a commit's fixed cost is shared by more.
+BootTime Pod::CommitDue() const {
+  if (outbox_.size() >= options_.commit_batch || !to_begin_.empty() || life_ != Life::kRunning) return outbox_since_;
+  return outbox_since_ + (last_batch_size_ >= kLargeBatch ? std::max(options_.commit_linger, kLargeBatchLinger)
+                                                          : options_.commit_linger);
 }
 
 BootTime Pod::NextStep(BootTime now) const {
@@ -713,10 +723,7 @@ BootTime Pod::NextStep(BootTime now) const {
   }
   if (session_ && !commits_channel_.busy) {
     if (!to_begin_.empty() || !to_release_.empty()) at(commits_channel_.not_before);
-    if (!outbox_.empty()) {
-      at(std::max(commits_channel_.not_before,
-                  outbox_.size() >= options_.commit_batch ? now : outbox_since_ + options_.commit_linger));
-    }
+    if (!outbox_.empty()) at(std::max(commits_channel_.not_before, CommitDue()));
   }
   if (!timeouts_.empty()) at(timeouts_.begin()->first);
   return std::max(next, now);

@@ -31,7 +31,7 @@ struct PodOptions {
   Duration commit_linger = std::chrono::milliseconds(3);
   std::size_t max_running = 10'000;
   std::size_t outbox_limit = 200'000;
-  std::size_t commit_batch = 1'000;                // completions in one commit
+  std::size_t commit_batch = 2'000;                // completions in one commit
   int claim_batch = 2'000;                         // jobs in one claim
   Duration cancel_grace = std::chrono::seconds(5);  // after a timeout's cancellation the run is given up
   std::uint64_t seed = 1;                          // of the jitter
@@ -183,6 +183,7 @@ class Pod {
   void CallCommits(BootTime now, Commands* out);
   void HandBack(Held& held);
   void Send(Channel& channel) { channel.busy = true, channel.epoch = epoch_; }
+  BootTime CommitDue() const;
   BootTime NextStep(BootTime now) const;
   Duration ClaimPeriod() const;
   double FairShare() const { return pods_ == 0 ? 0 : total_rate_ / static_cast<double>(pods_); }
@@ -237,6 +238,7 @@ class Pod {
   std::vector<BeginRequest> beginning_;
   std::vector<std::pair<JobKey, Fence>> releasing_;
   std::uint64_t batch_ = 0;
+  std::size_t last_batch_size_ = 0;
   bool begun_last_ = false;  // the last call on the channel set marks: a commit comes next
 
   Channel sessions_channel_, claims_channel_, commits_channel_;

@@ -47,10 +47,13 @@ TEST(Config, ReadsEveryVariable) {
                       {"IS_LEADER", "true"}, {"POSTGRES_HOST", "db"}, {"POSTGRES_PORT", "6000"},
                       {"POSTGRES_USER", "u"}, {"POSTGRES_PASSWORD", "p"}, {"POSTGRES_DATABASE", "d"},
                       {"REDIS_HOST", "r"}, {"REDIS_PORT", "6380"}, {"REDIS_PASSWORD", "q"}, {"REDIS_DB", "3"},
-                      {"STRESS_WITNESS_DIR", "/w"}, {"STRESS_READY_FILE", "/r"}, {"STRESS_PIDS_FILE", "/p"}});
+                      {"STRESS_WITNESS_DIR", "/w"}, {"STRESS_READY_FILE", "/r"}, {"STRESS_PIDS_FILE", "/p"},
+                      {"STRESS_CONNECT_TIMEOUT_SEC", "7"}, {"STRESS_RESTART_AFTER_SEC", "9"}});
   ASSERT_TRUE(config);
   EXPECT_EQ(config->job_count, 20'000);
   EXPECT_EQ(config->interval, seconds(60));
+  EXPECT_EQ(config->connect_timeout, seconds(7));
+  EXPECT_EQ(config->restart_after, seconds(9));
   EXPECT_EQ(config->duration, milliseconds(0));
   EXPECT_EQ(config->test_duration, seconds(300));
   EXPECT_EQ(config->pods, 8);
