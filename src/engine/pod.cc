@@ -18,6 +18,9 @@ constexpr Duration kWakeGap = milliseconds(100);        // between heartbeats th
 constexpr Duration kHungryClaimPeriod = milliseconds(50);   // while under the fair share
 constexpr Duration kSatedClaimPeriod = milliseconds(250);   // at or over it
 constexpr Duration kImminent = milliseconds(800);  // a pod at its share claims what nobody took until so close to its time
+// Runs of one job that the store has not confirmed, beyond which its next occurrence waits, as long as the store
+// answers: a change by a user meets at most so many runs of the old definition.
+constexpr int kRunAhead = 2;
 constexpr std::size_t kLargeBatch = 64;
 constexpr Duration kLargeBatchLinger = milliseconds(10);
 constexpr Duration kLongestSleep = seconds(1);
@@ -25,6 +28,8 @@ constexpr Duration kShutdownCancelGrace = seconds(1);
 constexpr Duration kEndingGrace = seconds(3);
 constexpr int kBeatsBetweenRecovers = 5;
 constexpr const char* kRefusedText = "(the store refused the text of the error)";
+
+bool IsRun(const Completion& c) { return c.run && c.run->started_at.has_value(); }
 
 bool IsTransient(const Error& e) {
   return e.code == Code::kUnavailable || e.code == Code::kInDoubt || e.code == Code::kTimeout;
@@ -275,6 +280,11 @@ void Pod::ExpireTimers(BootTime now) {
 
 void Pod::MakeReady(BootTime now, Held& held) {
   if (held.hand_back) return;
+  if (held.uncommitted_runs >= kRunAhead && commits_channel_.failures == 0) {
+    held.waits_for_commit = true;
+    return;
+  }
+  held.waits_for_commit = false;
   const JobDefinition& job = *held.job.definition;
   const Present& p = held.job.present;
   const Instant store_now = clock_.At(now);
@@ -451,6 +461,7 @@ void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
     held.phase = Phase::kLeaving;
   }
   ++held.uncommitted;
+  if (IsRun(c)) ++held.uncommitted_runs;
   if (outbox_.empty()) outbox_since_ = now;
   outbox_.push_back(std::move(c));
 }
@@ -463,6 +474,11 @@ void Pod::OnCommitted(BootTime now, const Result<CommitReply>& reply) {
     // Sent again as they are: what was applied already is told apart by the store.
     outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()), std::make_move_iterator(committing_.end()));
     committing_.clear();
+    // The store is away: what waited for it goes on.
+    for (const Completion& c : outbox_) {
+      const auto it = held_.find(c.key);
+      if (it != held_.end() && it->second.waits_for_commit) MakeReady(now, it->second);
+    }
     return;
   }
   clock_.AddSample(reply->store_time, now);
@@ -479,11 +495,14 @@ void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer
       ++counters_.committed;
       if (!held_still) return;
       --it->second.uncommitted;
+      if (IsRun(c)) --it->second.uncommitted_runs;
       if (!answer.kept) {
         // Given up as asked, or because a user changed the job meanwhile.
         Drop(c.key);
       } else if (it->second.hand_back) {
         HandBack(it->second);
+      } else if (it->second.waits_for_commit) {
+        MakeReady(now, it->second);
       }
       return;
     case CommitOutcome::kStale:
@@ -689,8 +708,9 @@ void Pod::CallCommits(BootTime now, Commands* out) {
     it->second.in_batch = batch_;
     committing_.push_back(std::move(c));
   }
+  const bool waited = !later.empty();
   outbox_.insert(outbox_.begin(), std::make_move_iterator(later.begin()), std::make_move_iterator(later.end()));
-  outbox_since_ = now;
+  outbox_since_ = waited ? now - kLargeBatchLinger : now;  // what waited once does not linger
   last_batch_size_ = committing_.size();
   if (committing_.empty()) return;
   out->commit_call = CommitCall{*session_, committing_};

@@ -125,7 +125,9 @@ class Pod {
     std::uint64_t mark = 0;     // of the valid entry in the wheel or the ready queue
     std::uint64_t in_batch = 0;  // number of the commit that holds a completion of it
     RunId run = 0;
-    int uncommitted = 0;
+    int uncommitted = 0;       // completions that the store has not confirmed
+    int uncommitted_runs = 0;  // those of them that are runs, not skips or plans
+    bool waits_for_commit = false;  // due, but too far ahead of what the store has confirmed
     bool hand_back = false;  // a user changed it: give it up as soon as it does not run
   };
   struct Run {
