@@ -147,13 +147,13 @@ constexpr Query kJudge = {
     "COALESCE(percentile_disc(0.99) WITHIN GROUP (ORDER BY late) FILTER (WHERE fire_time >= $2 - ($2 - $1) / 3), 0)::float8 FROM step"};
 
 Step MeasureStep(Scheduler& client, const std::string& url, int rate, int duration_s) {
-  const Instant start = std::chrono::ceil<seconds>(Must(client.StoreTime()) + seconds(4 + rate / 20'000));
+  const Instant start = std::chrono::ceil<seconds>(Must(client.StoreTime()) + seconds(4 + rate / 5000));
   const Instant end = start + seconds(duration_s);
   std::vector<JobDefinition> batch;
   for (int i = 0; i < rate; ++i) {
     auto schedule = Must(Schedule::Every({.interval = seconds(1), .anchor = start, .phase = Duration(1'000'000LL * i / rate), .end = end}));
     batch.push_back({.id = fmt::format("s{}-{:06}", rate, i), .schedule = schedule, .task = "noop", .late = LatePolicy::kRunAll});
-    if (batch.size() == 2000 || i + 1 == rate) {
+    if (batch.size() == 500 || i + 1 == rate) {
       (void)Must(client.Enqueue(batch));
       batch.clear();
     }

@@ -7,5 +7,5 @@ WITH live AS MATERIALIZED (
 UPDATE escapement.jobs j SET begun = true
 FROM live, unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[]) WITH ORDINALITY
      AS u (key, fence, fire, attempt, ordinal)
-WHERE j.key = u.key AND j.owner = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt AND j.state = 1
+WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt AND j.state = 1
 RETURNING u.ordinal

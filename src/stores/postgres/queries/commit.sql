@@ -2,7 +2,8 @@
 -- Safe when many run it: a row changes only where owner, fence, fire time and attempt equal the completion's, and each
 -- change makes them unequal, so that a resend or a stale pod changes nothing. History is written from the rows so
 -- changed, in the same statement. The session's row is locked against its end for the length of the transaction.
--- Keys come sorted and the plan is a nested loop, so batches lock rows in one order.
+-- Keys come sorted and each is looked up by itself, so batches lock rows in one order. COALESCE keeps the planner from the
+-- index on owner: that would walk over all that the session owns.
 -- $1 session; arrays: $2 key, $3 fence, $4 fire time, $5 attempt, $6 version, $7 next cursor, $8 next fire time or null,
 -- $9 next due, $10 next attempt, $11 keep, $12 verdict or null (plan only), $13 settles, $14 last fire, $15 started,
 -- $16 finished, $17 error. No row: the session is ended. Null ordinal: nothing matched.
@@ -32,7 +33,7 @@ WITH live AS MATERIALIZED (
               $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[]) WITH ORDINALITY
        AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
              last_fire, started, finished, error, ordinal)
-  WHERE j.key = u.key AND j.owner = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
+  WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,

@@ -4,4 +4,4 @@
 UPDATE escapement.jobs j SET owner = NULL,
   claim_at = CASE WHEN j.state = 1 THEN CASE WHEN j.to_plan THEN now() ELSE j.due_at END END
 FROM unnest($2::bigint[], $3::bigint[]) AS u (key, fence)
-WHERE j.key = u.key AND j.owner = $1 AND j.fence = u.fence
+WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence
