@@ -474,11 +474,12 @@ void Pod::OnCommitted(BootTime now, const Result<CommitReply>& reply) {
     // Sent again as they are: what was applied already is told apart by the store.
     outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()), std::make_move_iterator(committing_.end()));
     committing_.clear();
-    // The store is away: what waited for it goes on.
-    for (const Completion& c : outbox_) {
-      const auto it = held_.find(c.key);
-      if (it != held_.end() && it->second.waits_for_commit) MakeReady(now, it->second);
+    // The store is away: what waited for it goes on. It may settle skips, and so add to the outbox.
+    std::vector<JobKey> waiting;
+    for (const auto& [key, held] : held_) {
+      if (held.waits_for_commit) waiting.push_back(key);
     }
+    for (const JobKey key : waiting) MakeReady(now, held_.at(key));
     return;
   }
   clock_.AddSample(reply->store_time, now);

@@ -84,7 +84,8 @@ class BodyTimer {
         queue_.pop();
       }
       if (ended.empty()) {
-        wake_.wait_until(lock, queue_.top().due);
+        const auto due = queue_.top().due;  // the queue may move its entries while this waits
+        wake_.wait_until(lock, due);
         continue;
       }
       lock.unlock();

@@ -49,8 +49,10 @@ struct FunctionExecutor::State {
 
   std::mutex mutex;
   std::condition_variable pool_ready, async_ready, changed;
+  // The sink is called under its own mutex: once Shutdown has taken it away, no call is under way.
+  std::mutex sink_mutex;
+  Sink sink;  // guarded by `sink_mutex`
   // All guarded by `mutex`:
-  Sink sink;
   std::unordered_map<RunId, RunPtr> running;  // reported to nobody yet
   std::deque<RunPtr> pool_queue, async_queue;
   std::size_t pool_size = 0;  // threads, without those of abandoned runs
@@ -66,18 +68,21 @@ struct FunctionExecutor::State {
     if (run->reported.exchange(true)) return;
     std::vector<RunFinished> finished(1);
     finished[0] = {run->start.id, started, run->started_at, BootClock::now(), verdict, std::move(error)};
-    Sink to;
     {
       const std::lock_guard lock(mutex);
       running.erase(run->start.id);
-      if (collected == nullptr) to = sink;
     }
     changed.notify_all();
     if (collected != nullptr) {
       collected->push_back(std::move(finished[0]));
-    } else if (to) {
-      to(std::move(finished));
+    } else {
+      Tell(std::move(finished));
     }
+  }
+
+  void Tell(std::vector<RunFinished> finished) {
+    const std::lock_guard lock(sink_mutex);
+    if (sink) sink(std::move(finished));
   }
 
   void Report(const RunPtr& run, const Status& status) {
@@ -147,13 +152,7 @@ struct FunctionExecutor::State {
       }
       collected = nullptr;
       runs.clear();
-      if (finished.empty()) continue;
-      Sink to;
-      {
-        const std::lock_guard lock(mutex);
-        to = sink;
-      }
-      if (to) to(std::move(finished));
+      if (!finished.empty()) Tell(std::move(finished));
       finished = {};
     }
   }
@@ -184,7 +183,7 @@ void FunctionExecutor::HandleAsync(std::string task, AsyncHandler handler) {
 }
 
 void FunctionExecutor::SetSink(Sink sink) {
-  const std::lock_guard lock(state_->mutex);
+  const std::lock_guard lock(state_->sink_mutex);
   state_->sink = std::move(sink);
 }
 
@@ -271,10 +270,10 @@ void FunctionExecutor::Shutdown(Duration grace) {
   for (const RunPtr& run : queued) s.Report(run, false, Verdict::kCancelled, {});
   std::unique_lock lock(s.mutex);
   s.changed.wait_for(lock, grace, [&] { return s.running.empty() && s.alive == 0; });
-  s.sink = nullptr;
   std::vector<RunPtr> left;
   for (const auto& [id, run] : s.running) left.push_back(run);
   lock.unlock();
+  SetSink(nullptr);
   for (const RunPtr& run : left) run->cancel.request_stop();
   // Threads between two tasks end at once; one that its handler holds is left to it.
   lock.lock();
