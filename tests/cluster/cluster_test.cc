@@ -155,7 +155,8 @@ class Cluster : public testing::Test {
   // A server was away, and all pods lived through it.
   void ExpectServerFaultOnly() {
     EXPECT_THAT(log_, testing::HasSubstr("a server ended and is started again"));
-    EXPECT_THAT(log_, testing::Not(testing::HasSubstr("ended with status")));
+    // PostgreSQL itself may need a second try: the killed one's last processes may still hold its shared memory.
+    EXPECT_THAT(log_, testing::Not(testing::ContainsRegex("pod [^ ]+ ended with status")));
   }
 
   std::string directory_;
