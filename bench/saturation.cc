@@ -59,16 +59,20 @@ void Must(const Status& status) {
 
 constexpr Query kRawFill = {
     "raw_fill",
-    "INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, planned_from, "
+    "INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, "
+    "planned_from, "
     "cursor, fire_time, due_at, claim_at, owner, fence, settled_total, rate) "
     "SELECT 'raw-' || i, 'raw', 0, 1, 1, 1, 0, false, false, now(), now(), now(), now(), now(), NULL, 1, 1, 0, 1 "
     "FROM generate_series(1, $1::integer) i RETURNING key"};
 constexpr Query kRawBatchSql = {
     "raw_batch",
-    "WITH done AS (UPDATE escapement.jobs j SET cursor = u.fire, fire_time = u.next, due_at = u.next, attempt = 1, lost = 0, "
-    "settled_total = j.settled_total + 1 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS u (key, fire, next) "
+    "WITH done AS (UPDATE escapement.jobs j SET cursor = u.fire, fire_time = u.next, due_at = u.next, attempt = 1, "
+    "lost = 0, "
+    "settled_total = j.settled_total + 1 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS u (key, "
+    "fire, next) "
     "WHERE j.key = u.key RETURNING j.key, u.fire) "
-    "INSERT INTO escapement.runs (settled_at, job, fire_time, last_fire, started_at, finished_at, fence, session, settles, "
+    "INSERT INTO escapement.runs (settled_at, job, fire_time, last_fire, started_at, finished_at, fence, session, "
+    "settles, "
     "attempt, version, verdict, error) SELECT now(), key, fire, fire, fire, fire, 1, 1, 1, 1, 1, 1, '' FROM done"};
 
 double MeasureRaw(const std::string& url, int duration_s) {
@@ -144,22 +148,26 @@ constexpr Query kJudge = {
     "WHERE fire_time >= $1 AND fire_time < $2 AND settled_at < $2 + interval '2 seconds') "
     "SELECT count(*), COALESCE(percentile_disc(0.5) WITHIN GROUP (ORDER BY late), 0)::float8, "
     "COALESCE(percentile_disc(0.99) WITHIN GROUP (ORDER BY late), 0)::float8, "
-    "COALESCE(percentile_disc(0.99) WITHIN GROUP (ORDER BY late) FILTER (WHERE fire_time >= $2 - ($2 - $1) / 3), 0)::float8 FROM step"};
+    "COALESCE(percentile_disc(0.99) WITHIN GROUP (ORDER BY late) FILTER (WHERE fire_time >= $2 - ($2 - $1) / 3), "
+    "0)::float8 FROM step"};
 
 Step MeasureStep(Scheduler& client, const std::string& url, int rate, int duration_s) {
   const Instant start = std::chrono::ceil<seconds>(Must(client.StoreTime()) + seconds(4 + rate / 2000));
   const Instant end = start + seconds(duration_s);
   std::vector<JobDefinition> batch;
   for (int i = 0; i < rate; ++i) {
-    auto schedule = Must(Schedule::Every({.interval = seconds(1), .anchor = start, .phase = Duration(1'000'000LL * i / rate), .end = end}));
-    batch.push_back({.id = fmt::format("s{}-{:06}", rate, i), .schedule = schedule, .task = "noop", .late = LatePolicy::kRunAll});
+    auto schedule = Must(Schedule::Every(
+        {.interval = seconds(1), .anchor = start, .phase = Duration(1'000'000LL * i / rate), .end = end}));
+    batch.push_back(
+        {.id = fmt::format("s{}-{:06}", rate, i), .schedule = schedule, .task = "noop", .late = LatePolicy::kRunAll});
     if (batch.size() == 500 || i + 1 == rate) {
       (void)Must(client.Enqueue(batch));
       batch.clear();
     }
   }
   const Instant enqueued = Must(client.StoreTime());
-  if (enqueued > start - seconds(2)) fmt::print(stderr, "enqueueing took until {} us before the start\n", (start - enqueued).count());
+  if (enqueued > start - seconds(2))
+    fmt::print(stderr, "enqueueing took until {} us before the start\n", (start - enqueued).count());
   std::this_thread::sleep_for(end + seconds(3) - Must(client.StoreTime()));
   Connection db(url, "judge", seconds(120));
   Must(db.Run("SET work_mem = '512MB'"));
@@ -182,7 +190,8 @@ int Number(const char* text) {
   int value = 0;
   const char* end = text + std::strlen(text);
   const auto [at, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || at != end || value < 1) Die(fmt::format("'{}' is not a whole number of at least 1", text));
+  if (error != std::errc() || at != end || value < 1)
+    Die(fmt::format("'{}' is not a whole number of at least 1", text));
   return value;
 }
 
@@ -205,7 +214,8 @@ Options Read(int argc, char** argv) {
     } else if (flag == "--rates") {
       o.rates.clear();
       std::string list = value;
-      for (char* word = std::strtok(list.data(), ","); word != nullptr; word = std::strtok(nullptr, ",")) o.rates.push_back(Number(word));
+      for (char* word = std::strtok(list.data(), ","); word != nullptr; word = std::strtok(nullptr, ","))
+        o.rates.push_back(Number(word));
     } else {
       Die(fmt::format("unknown option {}: expected --seconds, --pods, --rates or --json", flag));
     }
@@ -227,8 +237,9 @@ int Main(int argc, char** argv) {
 
   std::vector<std::unique_ptr<ChildProcess>> pods;
   for (int i = 0; i < o.pods; ++i) {
-    pods.push_back(Must(ChildProcess::Start({.argv = {"/proc/self/exe", "--pod"},
-                                             .environment = {{"SATURATION_STORE", pg->url()}, {"SATURATION_LOCKS", redis->url()}}})));
+    pods.push_back(Must(
+        ChildProcess::Start({.argv = {"/proc/self/exe", "--pod"},
+                             .environment = {{"SATURATION_STORE", pg->url()}, {"SATURATION_LOCKS", redis->url()}}})));
   }
   while (Must(client->Pods()).size() < pods.size()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
 
@@ -236,12 +247,15 @@ int Main(int argc, char** argv) {
   std::string steps_json;
   for (const int rate : o.rates) {
     const Step s = MeasureStep(*client, pg->url(), rate, o.step_seconds);
-    fmt::print("{:>7}/s for {} s, {} pods: settled {} of {}, start lateness P50 {:.2f} ms, P99 {:.1f} ms, last third P99 {:.1f} ms: {}\n",
-               s.rate, o.step_seconds, o.pods, s.settled, s.expected, s.late_p50_ms, s.late_p99_ms, s.last_third_p99_ms,
-               s.sustained ? "sustained" : "not sustained");
+    fmt::print(
+        "{:>7}/s for {} s, {} pods: settled {} of {}, start lateness P50 {:.2f} ms, P99 {:.1f} ms, last third P99 "
+        "{:.1f} ms: {}\n",
+        s.rate, o.step_seconds, o.pods, s.settled, s.expected, s.late_p50_ms, s.late_p99_ms, s.last_third_p99_ms,
+        s.sustained ? "sustained" : "not sustained");
     std::fflush(stdout);
-    steps_json += fmt::format("{}{{\"rate\":{},\"settled\":{},\"expected\":{},\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"sustained\":{}}}",
-                              steps_json.empty() ? "" : ",", s.rate, s.settled, s.expected, s.late_p50_ms, s.late_p99_ms, s.sustained);
+    steps_json += fmt::format(
+        "{}{{\"rate\":{},\"settled\":{},\"expected\":{},\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"sustained\":{}}}",
+        steps_json.empty() ? "" : ",", s.rate, s.settled, s.expected, s.late_p50_ms, s.late_p99_ms, s.sustained);
     if (!s.sustained) break;
     best = s.rate;
   }
@@ -250,7 +264,8 @@ int Main(int argc, char** argv) {
   fmt::print("highest rate sustained: {}/s, ratio to raw SQL {:.2f}\n", best, best / raw);
   if (!o.json.empty()) {
     if (std::FILE* f = std::fopen(o.json.c_str(), "w")) {
-      fmt::print(f, "{{\"raw_per_s\":{:.0f},\"sustained_per_s\":{},\"ratio\":{:.3f},\"steps\":[{}]}}\n", raw, best, best / raw, steps_json);
+      fmt::print(f, "{{\"raw_per_s\":{:.0f},\"sustained_per_s\":{},\"ratio\":{:.3f},\"steps\":[{}]}}\n", raw, best,
+                 best / raw, steps_json);
       std::fclose(f);
     }
   }

@@ -1,5 +1,6 @@
 // What every JobStore must do. Include it in one test program for each adapter and instantiate:
-//   INSTANTIATE_TEST_SUITE_P(Memory, StoreContract, testing::Values(StoreUnderTest{"memory", MakeFreshStore}), StoreName);
+//   INSTANTIATE_TEST_SUITE_P(Memory, StoreContract, testing::Values(StoreUnderTest{"memory", MakeFreshStore}),
+//   StoreName);
 // The suite does not control the store's clock: what must be due soon is claimed with a long horizon, and outcomes are
 // decided at instants of the test's own.
 #pragma once
@@ -662,7 +663,8 @@ TEST_P(StoreContract, ABatchAnswersEachCompletionForItself) {
   const auto jobs = Claim(session);
   ASSERT_EQ(jobs.size(), 5U);
   std::vector<Completion> batch;
-  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) batch.push_back(Finish(*job, Verdict::kFailed, false, "no"));
+  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job)
+    batch.push_back(Finish(*job, Verdict::kFailed, false, "no"));
   EXPECT_EQ(Commit(session, batch[1]).outcome, CommitOutcome::kApplied);
   batch[2].fence -= 1;
   const CommitReply reply = Must(store_->Commit(session, batch));
@@ -1116,8 +1118,7 @@ TEST_P(StoreContract, RunsFilterByJobWindowAndLimitNewestFirst) {
   const auto limited = Must(store_->Runs({.job_id = "a", .limit = 2}));
   ASSERT_EQ(limited.size(), 2U);
   EXPECT_EQ(limited[1].fire_time, first + 2 * kHour);
-  const auto window =
-      Must(store_->Runs({.job_id = "a", .fire_from = first + kHour, .fire_to = first + 3 * kHour}));
+  const auto window = Must(store_->Runs({.job_id = "a", .fire_from = first + kHour, .fire_to = first + 3 * kHour}));
   ASSERT_EQ(window.size(), 2U);
   EXPECT_EQ(window[0].fire_time, first + 2 * kHour);
   EXPECT_EQ(window[1].fire_time, first + kHour);
@@ -1229,8 +1230,8 @@ TEST_P(StoreContract, RacingPodsSettleEachPointOnce) {
   EXPECT_EQ(Must(store_->Stats()).jobs[JobState::kFinished], kJobs);
 }
 
-// Pods that die, freeze, retry, skip, resend and release, and users who change, pause and resume: whatever happens, when
-// all that was due is settled, every point has one verdict.
+// Pods that die, freeze, retry, skip, resend and release, and users who change, pause and resume: whatever happens,
+// when all that was due is settled, every point has one verdict.
 TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
   struct Pod {
     SessionId session = 0;
@@ -1262,7 +1263,9 @@ TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
     std::vector<Pod> pods(3);
     for (Pod& pod : pods) pod.session = OpenSession();
 
-    const auto forget = [&](Pod& pod, std::size_t i) { pod.held.erase(pod.held.begin() + static_cast<std::ptrdiff_t>(i)); };
+    const auto forget = [&](Pod& pod, std::size_t i) {
+      pod.held.erase(pod.held.begin() + static_cast<std::ptrdiff_t>(i));
+    };
     // Takes one step with a held job, as a pod would.
     const auto advance = [&](Pod& pod, std::size_t i, bool keep) {
       ClaimedJob& job = pod.held[i];
@@ -1270,7 +1273,8 @@ TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
       if (!settlement) {
         if (job.present.due_at > now) return;
         if (job.definition->delivery == Delivery::kAtMostOnce) {
-          if (!Must(store_->Begin(pod.session, {{job.key, job.fence, job.present.fire_time, job.present.attempt}}))[0]) {
+          if (!Must(
+                  store_->Begin(pod.session, {{job.key, job.fence, job.present.fire_time, job.present.attempt}}))[0]) {
             return forget(pod, i);
           }
           job.present.begun = true;
@@ -1288,13 +1292,20 @@ TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
       now += Duration(pick(40'000'000));
       Pod& pod = pods[static_cast<std::size_t>(pick(3))];
       switch (pick(14)) {
-        case 0: case 1: case 2: {
+        case 0:
+        case 1:
+        case 2: {
           const Duration horizon = std::max(Duration::zero(), now - Must(store_->Now()));
           for (const ClaimedJob& job : Claim(pod.session, 1 + pick(4), horizon)) pod.held.push_back(job);
           break;
         }
-        case 3: case 4: case 5: case 6: case 7:
-          if (!pod.held.empty()) advance(pod, static_cast<std::size_t>(pick(static_cast<int>(pod.held.size()))), pick(2) == 0);
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+        case 7:
+          if (!pod.held.empty())
+            advance(pod, static_cast<std::size_t>(pick(static_cast<int>(pod.held.size()))), pick(2) == 0);
           break;
         case 8:  // dies, or is frozen and tries to commit afterwards
           Bury(pod.session);
@@ -1305,7 +1316,8 @@ TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
           break;
         case 9:
           if (!pod.sent.empty()) {
-            EXPECT_NE(Commit(pod.session, pod.sent[static_cast<std::size_t>(pick(static_cast<int>(pod.sent.size())))]).outcome,
+            EXPECT_NE(Commit(pod.session, pod.sent[static_cast<std::size_t>(pick(static_cast<int>(pod.sent.size())))])
+                          .outcome,
                       CommitOutcome::kRefused);
           }
           break;

@@ -16,7 +16,7 @@ struct RunContext {
   std::shared_ptr<const JobDefinition> job;  // shared: one definition serves all runs of a job
   Instant fire_time;                         // the occurrence's own instant, not the time of the start
   int attempt = 1;
-  std::int64_t fence = 0;  // grows at every change of ownership of the job: hand it to what must refuse a stale run
+  std::int64_t fence = 0;     // grows at every change of ownership of the job: hand it to what must refuse a stale run
   std::stop_token cancelled;  // asked to stop: timeout, shutdown, or ownership lost
 };
 

@@ -51,12 +51,12 @@ struct RetryPolicy {
 struct JobDefinition {
   std::string id;  // 1 to 200 bytes of UTF-8 without control characters
   Schedule schedule;
-  std::string task;     // name of the handler that runs it
+  std::string task;          // name of the handler that runs it
   std::string payload = {};  // handed to the handler; at most 1 MiB of UTF-8 text
   std::string queue = "default";
   int priority = 0;  // 0 to 10; of jobs that are due, the higher starts first
   LatePolicy late = LatePolicy::kRunOnce;
-  int late_limit = 1'000'000;              // kRunAll: how many of the newest points run
+  int late_limit = 1'000'000;                   // kRunAll: how many of the newest points run
   std::optional<Duration> late_threshold = {};  // none: the interval, at most 60 s
   Delivery delivery = Delivery::kAtLeastOnce;
   RetryPolicy retry = {};
@@ -118,10 +118,10 @@ struct JobFilter {
 };
 
 struct RunFilter {
-  std::string job_id;                    // empty: all jobs
+  std::string job_id;  // empty: all jobs
   std::optional<Instant> fire_from = {};
-  std::optional<Instant> fire_to = {};    // exclusive
-  int limit = 100;                       // newest first
+  std::optional<Instant> fire_to = {};  // exclusive
+  int limit = 100;                      // newest first
 };
 
 // The conservation law of a window: each grid point settled once. Exact counts, from the ledger alone.

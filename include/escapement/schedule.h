@@ -14,9 +14,9 @@ namespace escapement {
 
 // Points of an interval: anchor + phase + k * interval for k >= 0, before `end`. The grid does not drift.
 struct EveryOptions {
-  Duration interval{0};           // 1 ms to 520 weeks
+  Duration interval{0};                // 1 ms to 520 weeks
   std::optional<Instant> anchor = {};  // start of the grid; none: the instant at which the job was created
-  Duration phase{0};              // 0 <= phase < interval
+  Duration phase{0};                   // 0 <= phase < interval
   std::optional<Instant> end = {};     // no point at or after it
 };
 

@@ -25,10 +25,10 @@ struct SchedulerOptions {
   int threads = 8;           // of the pool for blocking handlers
   Duration session_ttl = std::chrono::seconds(5);
   Duration heartbeat = std::chrono::milliseconds(1500);
-  Duration horizon = std::chrono::seconds(2);            // how far ahead of its due time a job may be claimed
+  Duration horizon = std::chrono::seconds(2);             // how far ahead of its due time a job may be claimed
   Duration commit_linger = std::chrono::milliseconds(3);  // the longest a completion waits for company
-  std::size_t outbox_limit = 200'000;  // uncommitted completions at which no more runs are started
-  int history_days = 7;                // retention of runs
+  std::size_t outbox_limit = 200'000;                     // uncommitted completions at which no more runs are started
+  int history_days = 7;                                   // retention of runs
 };
 
 // Thread-safe. The destructor stops the pod without grace.

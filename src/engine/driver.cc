@@ -22,8 +22,8 @@ constexpr Duration kLeaderTtl = seconds(10);
 constexpr Duration kRenewPeriod = seconds(3);
 constexpr Duration kMaintainPeriod = seconds(30);
 constexpr Duration kStartTimeout = seconds(15);
-// The core looks at most this often. Under load one look then serves many jobs: waking for each would cost more than the
-// work itself (half a pod's time went into thread switches at 10,000 jobs a second).
+// The core looks at most this often. Under load one look then serves many jobs: waking for each would cost more than
+// the work itself (half a pod's time went into thread switches at 10,000 jobs a second).
 constexpr Duration kCoreGap = std::chrono::microseconds(500);
 constexpr const char* kLeaderName = "leader";
 
@@ -91,11 +91,13 @@ class DriverImpl : public Driver {
     if (auto s = session_store_->CheckSchema(); !s) return s;
     parts_.executor->SetSink([this](std::vector<RunFinished> finished) {
       const std::lock_guard lock(events_mutex_);
-      finished_.insert(finished_.end(), std::make_move_iterator(finished.begin()), std::make_move_iterator(finished.end()));
+      finished_.insert(finished_.end(), std::make_move_iterator(finished.begin()),
+                       std::make_move_iterator(finished.end()));
       WakeCore();
     });
-    if (auto subscribed = parts_.notifier->Subscribe(
-            kWakeChannel, [this](const std::string& text) { Post([this, text](BootTime now) { pod_.OnWake(now, WakeOf(text)); }); })) {
+    if (auto subscribed = parts_.notifier->Subscribe(kWakeChannel, [this](const std::string& text) {
+          Post([this, text](BootTime now) { pod_.OnWake(now, WakeOf(text)); });
+        })) {
       subscription_ = std::move(*subscribed);
     } else {
       spdlog::warn("no wake-ups: {}", subscribed.error().message);
@@ -234,7 +236,8 @@ class DriverImpl : public Driver {
 
   void Serve(ClaimChannelCall call) {
     if (auto* claim = std::get_if<ClaimRequest>(&call)) {
-      Post([this, reply = claim_store_->Claim(*claim)](BootTime now) mutable { pod_.OnClaimed(now, std::move(reply)); });
+      Post(
+          [this, reply = claim_store_->Claim(*claim)](BootTime now) mutable { pod_.OnClaimed(now, std::move(reply)); });
     } else if (auto* recover = std::get_if<RecoverCall>(&call)) {
       Post([this, reply = claim_store_->Recover(recover->session, recover->known)](BootTime now) mutable {
         pod_.OnRecovered(now, std::move(reply));
@@ -244,11 +247,17 @@ class DriverImpl : public Driver {
 
   void Serve(CommitChannelCall call) {
     if (auto* commit = std::get_if<CommitCall>(&call)) {
-      Post([this, reply = commit_store_->Commit(commit->session, commit->completions)](BootTime now) { pod_.OnCommitted(now, reply); });
+      Post([this, reply = commit_store_->Commit(commit->session, commit->completions)](BootTime now) {
+        pod_.OnCommitted(now, reply);
+      });
     } else if (auto* begin = std::get_if<BeginCall>(&call)) {
-      Post([this, reply = commit_store_->Begin(begin->session, begin->requests)](BootTime now) { pod_.OnBegun(now, reply); });
+      Post([this, reply = commit_store_->Begin(begin->session, begin->requests)](BootTime now) {
+        pod_.OnBegun(now, reply);
+      });
     } else if (auto* release = std::get_if<ReleaseCall>(&call)) {
-      Post([this, reply = commit_store_->Release(release->session, release->jobs)](BootTime now) { pod_.OnReleased(now, reply); });
+      Post([this, reply = commit_store_->Release(release->session, release->jobs)](BootTime now) {
+        pod_.OnReleased(now, reply);
+      });
     }
   }
 
@@ -264,7 +273,8 @@ class DriverImpl : public Driver {
         std::swap(publish, to_publish_);
       }
       for (const Wake wake : {Wake::kJobs, Wake::kMembers, Wake::kReleased}) {
-        if ((publish >> static_cast<unsigned>(wake) & 1U) != 0) (void)parts_.notifier->Publish(kWakeChannel, WakeText(wake));
+        if ((publish >> static_cast<unsigned>(wake) & 1U) != 0)
+          (void)parts_.notifier->Publish(kWakeChannel, WakeText(wake));
       }
       if (stop.stop_requested()) break;
       if (std::chrono::steady_clock::now() < next_renewal) continue;

@@ -14,10 +14,11 @@ using std::chrono::seconds;
 
 constexpr Duration kFirstBackoff = milliseconds(50);
 constexpr Duration kLongestBackoff = seconds(1);
-constexpr Duration kWakeGap = milliseconds(100);        // between heartbeats that wake-ups bring forward
-constexpr Duration kHungryClaimPeriod = milliseconds(50);   // while under the fair share
-constexpr Duration kSatedClaimPeriod = milliseconds(250);   // at or over it
-constexpr Duration kImminent = milliseconds(800);  // a pod at its share claims what nobody took until so close to its time
+constexpr Duration kWakeGap = milliseconds(100);           // between heartbeats that wake-ups bring forward
+constexpr Duration kHungryClaimPeriod = milliseconds(50);  // while under the fair share
+constexpr Duration kSatedClaimPeriod = milliseconds(250);  // at or over it
+constexpr Duration kImminent =
+    milliseconds(800);  // a pod at its share claims what nobody took until so close to its time
 // Runs of one job that the store has not confirmed, beyond which its next occurrence waits, as long as the store
 // answers: a change by a user meets at most so many runs of the old definition.
 constexpr int kRunAhead = 2;
@@ -110,7 +111,8 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
   if (++beats_since_recover_ >= kBeatsBetweenRecovers) need_recover_ = true;
 }
 
-// Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is dead.
+// Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is
+// dead.
 void Pod::Watch(BootTime now, BootTime sent, const BeatReply& reply) {
   const bool gap = now - last_contact_ > 2 * options_.heartbeat;
   std::map<SessionId, Observed> seen;
@@ -138,7 +140,8 @@ void Pod::OnReclaimed(BootTime now, const ReclaimCall& call, const Result<Reclai
     return;
   }
   if (reply->ended) {
-    warnings_.push_back(fmt::format("session {} showed no life: ended it, handed back {} jobs", call.session, reply->jobs));
+    warnings_.push_back(
+        fmt::format("session {} showed no life: ended it, handed back {} jobs", call.session, reply->jobs));
   }
   if (reply->still_owned > 0) to_reclaim_.push_back(call);
   if (reply->jobs > 0 || reply->ended) {
@@ -301,7 +304,8 @@ void Pod::MakeReady(BootTime now, Held& held) {
 
 void Pod::StartReady(BootTime now, Commands* out) {
   while (!ready_.empty() && session_ && now < deadline_ && life_ == Life::kRunning &&
-         runs_.size() + to_begin_.size() + beginning_.size() < options_.max_running && outbox_.size() + committing_.size() < options_.outbox_limit) {
+         runs_.size() + to_begin_.size() + beginning_.size() < options_.max_running &&
+         outbox_.size() + committing_.size() < options_.outbox_limit) {
     const ReadyEntry top = ready_.top();
     ready_.pop();
     const auto it = held_.find(top.key);
@@ -342,7 +346,8 @@ void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
   }
   for (std::size_t i = 0; i < beginning_.size(); ++i) {
     const auto it = held_.find(beginning_[i].key);
-    if (it == held_.end() || it->second.phase != Phase::kBeginning || it->second.job.fence != beginning_[i].fence) continue;
+    if (it == held_.end() || it->second.phase != Phase::kBeginning || it->second.job.fence != beginning_[i].fence)
+      continue;
     Held& held = it->second;
     if (!(*reply)[i]) {
       // Stale, or the user paused or removed it: ownership is decided by the heartbeat and the commit.
@@ -418,7 +423,8 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
     } else if (it != held_.end()) {
       runs_.erase(run);
       out->abandon.push_back(id);
-      Finish(now, it->second, {Verdict::kTimedOut, std::nullopt, clock_.At(now), "timed out and ignored its cancellation"});
+      Finish(now, it->second,
+             {Verdict::kTimedOut, std::nullopt, clock_.At(now), "timed out and ignored its cancellation"});
     }
   }
 }
@@ -435,7 +441,8 @@ void Pod::Finish(BootTime now, Held& held, const Outcome& outcome) {
 }
 
 bool Pod::KeepAfter(const Held& held, const Plan& next, Instant store_now) {
-  if (life_ != Life::kRunning || held.hand_back || !next.fire_time || next.due_at > store_now + options_.horizon) return false;
+  if (life_ != Life::kRunning || held.hand_back || !next.fire_time || next.due_at > store_now + options_.horizon)
+    return false;
   if (held.rate > 0 && surplus_ + 1e-9 >= held.rate) {
     surplus_ -= held.rate;
     return false;
@@ -472,7 +479,8 @@ void Pod::OnCommitted(BootTime now, const Result<CommitReply>& reply) {
   if (!Answered(commits_channel_, now, reply ? nullptr : &reply.error())) return;
   if (!reply) {
     // Sent again as they are: what was applied already is told apart by the store.
-    outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()), std::make_move_iterator(committing_.end()));
+    outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()),
+                   std::make_move_iterator(committing_.end()));
     committing_.clear();
     // The store is away: what waited for it goes on. It may settle skips, and so add to the outbox.
     std::vector<JobKey> waiting;
@@ -576,8 +584,8 @@ Commands Pod::Step(BootTime now) {
   ExpireTimers(now);
   StartReady(now, &out);
   if (life_ == Life::kDraining) {
-    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty() &&
-                       to_begin_.empty() && beginning_.empty();
+    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() &&
+                       releasing_.empty() && to_begin_.empty() && beginning_.empty();
     if (quiet || !session_) {
       life_ = Life::kEnding;
       grace_until_ = std::max(grace_until_, now + kEndingGrace);
@@ -612,7 +620,8 @@ void Pod::CallSessions(BootTime now, Commands* out) {
     return;
   }
   if (life_ == Life::kEnding) {
-    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty();
+    const bool quiet =
+        runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty();
     if (!quiet && now < next_beat_) return;
     out->session_call = EndSessionCall{*session_};
     Send(channel);
@@ -652,11 +661,13 @@ void Pod::CallClaims(BootTime now, Commands* out) {
     next_claim_ = now + kHungryClaimPeriod;
     return;
   }
-  ClaimRequest request{*session_, std::min(options_.horizon, kImminent), std::max(1, options_.claim_batch / 8), options_.queues};
+  ClaimRequest request{*session_, std::min(options_.horizon, kImminent), std::max(1, options_.claim_batch / 8),
+                       options_.queues};
   next_claim_ = now + Jittered(kSatedClaimPeriod);
   if (pods_ > 0 && total_jobs_ > 0) {
     const double one_job = total_rate_ / static_cast<double>(total_jobs_);
-    const double deficit = one_job > 0 ? (FairShare() - rate_) / one_job + 0.01 : static_cast<double>(options_.claim_batch);
+    const double deficit =
+        one_job > 0 ? (FairShare() - rate_) / one_job + 0.01 : static_cast<double>(options_.claim_batch);
     if (deficit >= 1) {
       request.horizon = options_.horizon;
       request.limit = static_cast<int>(std::min(deficit, static_cast<double>(options_.claim_batch)));
@@ -718,8 +729,9 @@ void Pod::CallCommits(BootTime now, Commands* out) {
   Send(channel);
 }
 
-// When the outbox is to be sent: at once when a batch is full or somebody waits for it, else after the linger. A pod whose
-// batches are large lingers longer: it is throughput that counts then, and a commit's fixed cost is shared by more.
+// When the outbox is to be sent: at once when a batch is full or somebody waits for it, else after the linger. A pod
+// whose batches are large lingers longer: it is throughput that counts then, and a commit's fixed cost is shared by
+// more.
 BootTime Pod::CommitDue() const {
   if (outbox_.size() >= options_.commit_batch || !to_begin_.empty() || life_ != Life::kRunning) return outbox_since_;
   return outbox_since_ + (last_batch_size_ >= kLargeBatch ? std::max(options_.commit_linger, kLargeBatchLinger)

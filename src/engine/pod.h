@@ -31,10 +31,10 @@ struct PodOptions {
   Duration commit_linger = std::chrono::milliseconds(3);
   std::size_t max_running = 10'000;
   std::size_t outbox_limit = 200'000;
-  std::size_t commit_batch = 2'000;                // completions in one commit
-  int claim_batch = 2'000;                         // jobs in one claim
+  std::size_t commit_batch = 2'000;                 // completions in one commit
+  int claim_batch = 2'000;                          // jobs in one claim
   Duration cancel_grace = std::chrono::seconds(5);  // after a timeout's cancellation the run is given up
-  std::uint64_t seed = 1;                          // of the jitter
+  std::uint64_t seed = 1;                           // of the jitter
 };
 
 // Calls on the store. One call at a time is under way on each of the three channels; each is answered by the event of
@@ -74,7 +74,7 @@ struct Commands {
   std::optional<CommitChannelCall> commit_call;
   std::vector<StartRun> start;
   std::vector<RunId> cancel;
-  std::vector<RunId> abandon;  // runs given up, which ignored their cancellation
+  std::vector<RunId> abandon;      // runs given up, which ignored their cancellation
   std::vector<RunReport> reports;  // for the user's callbacks
   std::vector<Wake> publish;
   std::vector<std::string> warnings;  // for the log
@@ -122,13 +122,13 @@ class Pod {
     ClaimedJob job;
     double rate = 0;
     Phase phase = Phase::kWaiting;
-    std::uint64_t mark = 0;     // of the valid entry in the wheel or the ready queue
+    std::uint64_t mark = 0;      // of the valid entry in the wheel or the ready queue
     std::uint64_t in_batch = 0;  // number of the commit that holds a completion of it
     RunId run = 0;
-    int uncommitted = 0;       // completions that the store has not confirmed
-    int uncommitted_runs = 0;  // those of them that are runs, not skips or plans
+    int uncommitted = 0;            // completions that the store has not confirmed
+    int uncommitted_runs = 0;       // those of them that are runs, not skips or plans
     bool waits_for_commit = false;  // due, but too far ahead of what the store has confirmed
-    bool hand_back = false;  // a user changed it: give it up as soon as it does not run
+    bool hand_back = false;         // a user changed it: give it up as soon as it does not run
   };
   struct Run {
     JobKey key = 0;

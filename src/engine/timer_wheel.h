@@ -60,7 +60,9 @@ class TimerWheel {
     const auto slot = NextSlot();
     if (!slot) return std::nullopt;
     const auto& entries = *slot - current_ < kSlots ? slots_[Index(*slot)] : beyond_.begin()->second;
-    return std::min_element(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.due < b.due; })->due;
+    return std::min_element(entries.begin(), entries.end(),
+                            [](const Entry& a, const Entry& b) { return a.due < b.due; })
+        ->due;
   }
 
   std::size_t size() const { return size_; }

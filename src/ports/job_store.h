@@ -70,9 +70,9 @@ struct ClaimReply {
 struct Completion {
   JobKey key = 0;
   Fence fence = 0;
-  Instant fire_time;  // of the occurrence, as the row has it
-  int attempt = 1;    // as the row has it
-  int version = 1;    // of the definition it was planned under
+  Instant fire_time;             // of the occurrence, as the row has it
+  int attempt = 1;               // as the row has it
+  int version = 1;               // of the definition it was planned under
   std::optional<RunRecord> run;  // none: only the plan changes
   Plan next;
   bool keep = false;  // the session wants to stay the owner
@@ -104,8 +104,8 @@ struct BeginRequest {
 };
 
 struct ReclaimReply {
-  bool ended = false;           // false: it beat again meanwhile, or was ended before
-  std::int64_t jobs = 0;        // handed back by this call
+  bool ended = false;            // false: it beat again meanwhile, or was ended before
+  std::int64_t jobs = 0;         // handed back by this call
   std::int64_t still_owned = 0;  // rows locked by others just now: call again
 };
 

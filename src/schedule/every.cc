@@ -85,8 +85,8 @@ Result<Schedule> Schedule::Every(const EveryOptions& options) {
   if (options.anchor && !Exists(*options.anchor)) return Bad("anchor must be in the years 1970 to 9999");
   if (options.end && !Exists(*options.end)) return Bad("end must be in the years 1970 to 9999");
   if (options.anchor && options.end && *options.end <= *options.anchor) {
-    return Bad(fmt::format("end {} must be after anchor {}", FormatInstant(*options.end),
-                           FormatInstant(*options.anchor)));
+    return Bad(
+        fmt::format("end {} must be after anchor {}", FormatInstant(*options.end), FormatInstant(*options.anchor)));
   }
   return Schedule(std::make_shared<EveryKind>(options, options.anchor.value_or(kFirstInstant)));
 }
@@ -101,8 +101,8 @@ Result<Schedule> ParseEvery(std::string_view text) {
     const std::size_t equals = std::min(word.find('='), word.size());
     const std::string_view name = word.substr(0, equals);
     const std::string_view value = word.substr(std::min(equals + 1, word.size()));
-    const bool repeated = (name == "anchor" && options.anchor) || (name == "end" && options.end) ||
-                          (name == "phase" && phase_seen);
+    const bool repeated =
+        (name == "anchor" && options.anchor) || (name == "end" && options.end) || (name == "phase" && phase_seen);
     if (repeated) return Bad(fmt::format("'{}' is given twice", name));
     if (name == "phase") {
       const auto phase = ParseDuration(value);

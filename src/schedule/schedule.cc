@@ -15,7 +15,7 @@ Result<Schedule> Schedule::Parse(std::string_view text) {
                               : kind == "at"  ? ParseAt(rest)
                                               : Fail(Code::kInvalidArgument,
                                                      "must begin with 'every' or 'at', for example 'every 1s' or "
-                                                     "'at 2026-11-24T10:00:00Z'");
+                                                      "'at 2026-11-24T10:00:00Z'");
   if (!schedule) return FailIn(fmt::format("schedule '{}'", text.substr(0, 200)), schedule.error());
   return schedule;
 }

@@ -81,7 +81,8 @@ Result<Services> Compose(const SchedulerOptions& options) {
       s.notifier = std::make_shared<PostgresNotifier>(options.store_url);
     }
   } else {
-    return Fail(Code::kInvalidArgument, "unknown locks URL: expected redis://user:password@host:port/database or memory:");
+    return Fail(Code::kInvalidArgument,
+                "unknown locks URL: expected redis://user:password@host:port/database or memory:");
   }
   return s;
 }
@@ -103,7 +104,10 @@ Status CheckOptions(const SchedulerOptions& o) {
 class SchedulerImpl : public Scheduler {
  public:
   SchedulerImpl(SchedulerOptions options, Services services, std::unique_ptr<JobStore> client)
-      : options_(std::move(options)), services_(std::move(services)), client_(std::move(client)), executor_(options_.threads) {}
+      : options_(std::move(options)),
+        services_(std::move(services)),
+        client_(std::move(client)),
+        executor_(options_.threads) {}
 
   ~SchedulerImpl() override { driver_.reset(); }
 
@@ -128,11 +132,17 @@ class SchedulerImpl : public Scheduler {
     return Fail(Code::kConflict, "no free ordinal for a pod's name");
   }
 
-  Status Migrate() override { return Locked([](JobStore& s) { return s.Migrate(); }); }
-  Status CheckSchema() override { return Locked([](JobStore& s) { return s.CheckSchema(); }); }
+  Status Migrate() override {
+    return Locked([](JobStore& s) { return s.Migrate(); });
+  }
+  Status CheckSchema() override {
+    return Locked([](JobStore& s) { return s.CheckSchema(); });
+  }
 
   void Handle(std::string task, Handler handler) override { executor_.Handle(std::move(task), std::move(handler)); }
-  void HandleAsync(std::string task, AsyncHandler handler) override { executor_.HandleAsync(std::move(task), std::move(handler)); }
+  void HandleAsync(std::string task, AsyncHandler handler) override {
+    executor_.HandleAsync(std::move(task), std::move(handler));
+  }
   void OnSuccess(std::function<void(const RunReport&)> callback) override { on_success_ = std::move(callback); }
   void OnFailure(std::function<void(const RunReport&)> callback) override { on_failure_ = std::move(callback); }
 
@@ -257,7 +267,8 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Open(SchedulerOptions options) {
   return std::make_unique<SchedulerImpl>(std::move(options), std::move(*services), std::move(*client));
 }
 
-Result<EnqueueOutcome> Scheduler::Every(std::string id, const EveryOptions& every, std::string task, std::string payload) {
+Result<EnqueueOutcome> Scheduler::Every(std::string id, const EveryOptions& every, std::string task,
+                                        std::string payload) {
   auto schedule = Schedule::Every(every);
   if (!schedule) return tl::unexpected(schedule.error());
   JobDefinition job{.id = std::move(id), .schedule = *schedule, .task = std::move(task), .payload = std::move(payload)};

@@ -96,7 +96,7 @@ class PostgresServer final : public LocalServer {
   Status InitDb() {
     const std::string secret = directory() + "/password";
     const auto fd = open(secret.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    struct stat folder {};
+    struct stat folder{};
     const std::string line = password() + "\n";
     // The directory belongs to whoever will run initdb.
     const bool written = fd >= 0 && stat(directory().c_str(), &folder) == 0 &&
@@ -116,8 +116,13 @@ class PostgresServer final : public LocalServer {
 
   Status RunInitDb(const std::string& password_file) {
     ProcessOptions options;
-    options.argv = {programs_.initdb, "--pgdata=" + DataDirectory(), std::string("--username=") + kDatabaseUser,
-                    "--auth=scram-sha-256", "--pwfile=" + password_file, "--encoding=UTF8", "--locale=C",
+    options.argv = {programs_.initdb,
+                    "--pgdata=" + DataDirectory(),
+                    std::string("--username=") + kDatabaseUser,
+                    "--auth=scram-sha-256",
+                    "--pwfile=" + password_file,
+                    "--encoding=UTF8",
+                    "--locale=C",
                     "--no-sync",  // files of a server that nobody has written to need not survive a crash
                     "--no-instructions"};
     options.output_file = directory() + "/server.log";
@@ -141,8 +146,8 @@ class PostgresServer final : public LocalServer {
     const std::string address = host();
     const std::string secret = password();
     const char* const names[] = {"host", "port", "user", "password", "dbname", "connect_timeout", "sslmode", nullptr};
-    const char* const values[] = {address.c_str(), text.c_str(), kDatabaseUser, secret.c_str(), "postgres", "2",
-                                  "disable", nullptr};
+    const char* const values[] = {address.c_str(), text.c_str(), kDatabaseUser, secret.c_str(),
+                                  "postgres",      "2",          "disable",     nullptr};
     PGconn* const connection = PQconnectdbParams(names, values, 0);
     const bool answers = PQstatus(connection) == CONNECTION_OK;
     PQfinish(connection);

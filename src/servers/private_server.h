@@ -28,9 +28,9 @@ class LocalServer : public PrivateServer {
 
  protected:
   struct Traits {
-    std::string name;           // "postgres"
-    std::string user;           // of the system, to run as; empty: this process's
-    int stop_signal = SIGTERM;  // an orderly stop
+    std::string name;            // "postgres"
+    std::string user;            // of the system, to run as; empty: this process's
+    int stop_signal = SIGTERM;   // an orderly stop
     int abort_signal = SIGKILL;  // the quickest stop that leaves nothing behind in the system; also the death signal
   };
   LocalServer(Traits traits, const PrivateServerOptions& options);

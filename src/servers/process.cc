@@ -62,16 +62,11 @@ enum Step : int { kProcessGroup, kUser, kDeathSignal, kDescriptors, kExec };
 
 const char* StepText(int step) {
   switch (step) {
-    case kProcessGroup:
-      return "cannot leave the process group";
-    case kUser:
-      return "cannot change the user";
-    case kDeathSignal:
-      return "cannot set the death signal";
-    case kDescriptors:
-      return "cannot set up the descriptors";
-    default:
-      return "cannot be run";
+    case kProcessGroup: return "cannot leave the process group";
+    case kUser: return "cannot change the user";
+    case kDeathSignal: return "cannot set the death signal";
+    case kDescriptors: return "cannot set up the descriptors";
+    default: return "cannot be run";
   }
 }
 
@@ -115,12 +110,12 @@ Result<Prepared> Prepare(const SpawnOptions& options) {
   prepared.environment = Pointers(prepared.environment_text);
 
   // The input is a file in memory, not a pipe: nobody has to feed it, however long it is.
-  prepared.input = Fd(process.stdin_text.empty() ? open("/dev/null", O_RDONLY | O_CLOEXEC)
-                                                 : memfd_create("stdin", MFD_CLOEXEC));
+  prepared.input =
+      Fd(process.stdin_text.empty() ? open("/dev/null", O_RDONLY | O_CLOEXEC) : memfd_create("stdin", MFD_CLOEXEC));
   const std::string& text = process.stdin_text;
-  if (prepared.input.get() < 0 || (!text.empty() && (write(prepared.input.get(), text.data(), text.size()) !=
-                                                         static_cast<ssize_t>(text.size()) ||
-                                                     lseek(prepared.input.get(), 0, SEEK_SET) != 0)))
+  if (prepared.input.get() < 0 ||
+      (!text.empty() && (write(prepared.input.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+                         lseek(prepared.input.get(), 0, SEEK_SET) != 0)))
     return Fail(Code::kUnavailable, fmt::format("cannot prepare the input of {}: {}", *file, std::strerror(errno)));
   if (!process.output_file.empty()) {
     prepared.output = Fd(open(process.output_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));

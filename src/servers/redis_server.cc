@@ -30,9 +30,9 @@ class RedisServer final : public LocalServer {
   ProcessOptions Command() const override {
     ProcessOptions options;
     options.argv = {program_, "-"};
-    options.stdin_text = fmt::format(
-        "bind 127.0.0.1\nport {}\nsave \"\"\nappendonly no\nrequirepass {}\ndir \"{}\"\ndaemonize no\n", port(),
-        password(), directory());
+    options.stdin_text =
+        fmt::format("bind 127.0.0.1\nport {}\nsave \"\"\nappendonly no\nrequirepass {}\ndir \"{}\"\ndaemonize no\n",
+                    port(), password(), directory());
     for (const std::string& setting : settings()) options.stdin_text += setting + "\n";
     return options;
   }

@@ -1,4 +1,5 @@
-// Private, throw-away servers and child processes on loopback: what `stress local`, the tests and the benchmarks run on.
+// Private, throw-away servers and child processes on loopback: what `stress local`, the tests and the benchmarks run
+// on.
 #pragma once
 
 #include <sys/types.h>
@@ -18,8 +19,8 @@ struct ProcessOptions {
   std::vector<std::string> argv;                   // argv[0] is looked up in PATH; no shell
   std::map<std::string, std::string> environment;  // added to this process's own
   std::string stdin_text;                          // written to its standard input, then closed
-  std::string output_file;  // standard output and error are appended to it; empty: inherited
-  std::string user;         // run as this user (needs root); empty: as this process's user
+  std::string output_file;                         // standard output and error are appended to it; empty: inherited
+  std::string user;                                // run as this user (needs root); empty: as this process's user
 };
 
 // A child that dies with this process (PR_SET_PDEATHSIG). The destructor kills and reaps it. Not thread-safe.
@@ -36,9 +37,9 @@ class ChildProcess {
 };
 
 struct PrivateServerOptions {
-  std::string directory;                         // parent for its files; empty: the system's temporary directory
-  std::vector<std::string> settings;             // further "name=value" of postgresql.conf, "name value" of redis.conf
-  bool keep = false;                             // leave it running and its files in place after the destructor
+  std::string directory;              // parent for its files; empty: the system's temporary directory
+  std::vector<std::string> settings;  // further "name=value" of postgresql.conf, "name value" of redis.conf
+  bool keep = false;                  // leave it running and its files in place after the destructor
 };
 
 // One server on 127.0.0.1 and a free port, with a password of its own that never is in an argument. PostgreSQL refuses
@@ -49,7 +50,7 @@ class PrivateServer {
   [[nodiscard]] static Result<std::unique_ptr<PrivateServer>> Postgres(const PrivateServerOptions& options = {});
   [[nodiscard]] static Result<std::unique_ptr<PrivateServer>> Redis(const PrivateServerOptions& options = {});
 
-  virtual ~PrivateServer() = default;  // stops it and removes its files, unless kept
+  virtual ~PrivateServer() = default;   // stops it and removes its files, unless kept
   virtual std::string url() const = 0;  // with the password
   virtual std::string host() const = 0;
   virtual int port() const = 0;

@@ -28,10 +28,10 @@ struct TestPlan {
 
 // One start of a job's body.
 struct Execution {
-  int job = 0;  // number in the id
-  int pod = 0;  // index into the names
-  std::int64_t fire = 0;    // us since the epoch
-  std::int64_t actual = 0;  // us since the epoch
+  int job = 0;                     // number in the id
+  int pod = 0;                     // index into the names
+  std::int64_t fire = 0;           // us since the epoch
+  std::int64_t actual = 0;         // us since the epoch
   std::int32_t execution_ms = -1;  // -1: did not end, as far as is known
   std::int64_t fence = -1;         // -1: not known
 };

@@ -32,14 +32,14 @@ struct RedisTarget {
 
 // Given on the command line; each has a meaning for some subcommands only.
 struct StressFlags {
-  bool leader = false;           // this is `stress leader`
-  bool burst = false;            // all jobs are due at the same instants
-  bool keep = false;             // leave the private servers and files
-  bool expect_faults = false;    // re-runs after faults are no duplicates
-  bool clean = false;            // empty the tables after the analysis
-  bool no_witness = false;       // record no executions: the ledger alone is judged
-  bool json = false;             // print JSON in place of the report
-  std::string json_file = {};    // also write JSON there
+  bool leader = false;         // this is `stress leader`
+  bool burst = false;          // all jobs are due at the same instants
+  bool keep = false;           // leave the private servers and files
+  bool expect_faults = false;  // re-runs after faults are no duplicates
+  bool clean = false;          // empty the tables after the analysis
+  bool no_witness = false;     // record no executions: the ledger alone is judged
+  bool json = false;           // print JSON in place of the report
+  std::string json_file = {};  // also write JSON there
 };
 
 struct StressConfig {
@@ -53,9 +53,9 @@ struct StressConfig {
   RedisTarget redis;
   std::string pod_name;  // empty: given by role
   bool is_leader = false;
-  std::string witness_dir;  // empty: no file of starts
-  std::string ready_file;   // written once the pod's session is registered
-  std::string pids_file;    // `local`: process ids of all parts
+  std::string witness_dir;                   // empty: no file of starts
+  std::string ready_file;                    // written once the pod's session is registered
+  std::string pids_file;                     // `local`: process ids of all parts
   std::chrono::seconds connect_timeout{60};  // a pod tries this long to reach the servers
   std::chrono::seconds restart_after{0};     // `local` with faults: how long a server that was killed stays away
 };

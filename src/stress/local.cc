@@ -301,8 +301,8 @@ class LocalTest {
     const double elapsed = std::strtod(rows->front()[1]->c_str(), nullptr);
     const double executions = std::strtod(rows->front()[0]->c_str(), nullptr);
     if (elapsed < 0) return Progress("the test begins");
-    Progress(fmt::format("{:.0f} s of {} s: {:.0f} executions, {:.1f} a second", elapsed,
-                         config_.test_duration.count(), executions, elapsed > 0 ? executions / elapsed : 0));
+    Progress(fmt::format("{:.0f} s of {} s: {:.0f} executions, {:.1f} a second", elapsed, config_.test_duration.count(),
+                         executions, elapsed > 0 ? executions / elapsed : 0));
   }
 
   void Progress(const std::string& text) {

@@ -26,10 +26,23 @@ void PgClient::Finish::operator()(pg_conn* connection) const { PQfinish(connecti
 Result<PgClient> PgClient::Open(const PostgresTarget& target) {
   const std::string port = std::to_string(target.port);
   // A host that stops answering must not hold the witness for ever: 15 s without an answer end the connection.
-  const std::array keys = {"host", "port", "user", "password", "dbname", "connect_timeout", "application_name",
-                           "tcp_user_timeout", static_cast<const char*>(nullptr)};
-  const std::array values = {target.host.c_str(), port.c_str(), target.user.c_str(), target.password.c_str(),
-                             target.database.c_str(), "5", "escapement stress witness", "15000",
+  const std::array keys = {"host",
+                           "port",
+                           "user",
+                           "password",
+                           "dbname",
+                           "connect_timeout",
+                           "application_name",
+                           "tcp_user_timeout",
+                           static_cast<const char*>(nullptr)};
+  const std::array values = {target.host.c_str(),
+                             port.c_str(),
+                             target.user.c_str(),
+                             target.password.c_str(),
+                             target.database.c_str(),
+                             "5",
+                             "escapement stress witness",
+                             "15000",
                              static_cast<const char*>(nullptr)};
   PgClient client(std::unique_ptr<pg_conn, Finish>(PQconnectdbParams(keys.data(), values.data(), 0)));
   if (PQstatus(client.connection_.get()) != CONNECTION_OK) {

@@ -33,7 +33,7 @@ constexpr auto kWaitForTest = seconds(600);
 constexpr auto kMembershipSettled = seconds(3);
 constexpr auto kDrain = seconds(10);
 constexpr auto kGrace = seconds(5);
-constexpr int kChunk = 500;  // measured: larger ones took longer a job
+constexpr int kChunk = 500;            // measured: larger ones took longer a job
 constexpr int kJobsPerSecond = 5'000;  // that go in for certain; a slower store is noticed on the way
 constexpr const char* kTask = "stress";
 
@@ -153,8 +153,8 @@ class StressPod {
       if (error.code == Code::kInvalidArgument || error.code == Code::kConflict) return Complain(2, error.message);
       if (!again) return Complain(1, fmt::format("{}: {}", what, error.message));
       if (Steady::now() >= limit) {
-        return Complain(1, fmt::format("{} did not succeed within {} s: {}", what, config_.connect_timeout.count(),
-                                       error.message));
+        return Complain(
+            1, fmt::format("{} did not succeed within {} s: {}", what, config_.connect_timeout.count(), error.message));
       }
       if (stop_.Wait(milliseconds(500))) return kStopped;
     }
@@ -293,11 +293,11 @@ class StressPod {
       return fmt::format("{:.6f}", static_cast<double>(ToMicros(instant)) / 1e6);
     };
     std::vector<std::string> values = {
-        "test_start",   epoch_seconds(test_start_),
-        "test_end",     epoch_seconds(test_end_),
-        "job_count",    std::to_string(config_.job_count),
-        "interval_ms",  std::to_string(config_.interval / milliseconds(1)),
-        "duration_ms",  std::to_string(config_.duration / milliseconds(1)),
+        "test_start",    epoch_seconds(test_start_),
+        "test_end",      epoch_seconds(test_end_),
+        "job_count",     std::to_string(config_.job_count),
+        "interval_ms",   std::to_string(config_.interval / milliseconds(1)),
+        "duration_ms",   std::to_string(config_.duration / milliseconds(1)),
         "test_duration", std::to_string(config_.test_duration.count()),
     };
     // Only where they differ from what the table of every test says.

@@ -29,9 +29,9 @@ constexpr std::array<Unit, 7> kUnits = {{
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 tl::unexpected<Error> Bad(std::string_view text, std::string_view why) {
-  return Fail(Code::kInvalidArgument,
-              fmt::format("duration '{}': {}; write for example 250us, 100ms, 1.5s, 5m or 1h30m", text.substr(0, 60),
-                          why));
+  return Fail(
+      Code::kInvalidArgument,
+      fmt::format("duration '{}': {}; write for example 250us, 100ms, 1.5s, 5m or 1h30m", text.substr(0, 60), why));
 }
 
 // micros / scale with as many decimals as are needed.

@@ -67,7 +67,8 @@ class BadInput : public testing::Test {
     std::string text;
     for (int row = 0; row < PQntuples(result.get()); ++row) {
       for (int column = 0; column < PQnfields(result.get()); ++column) {
-        text += std::string(PQgetvalue(result.get(), row, column)) + (column + 1 < PQnfields(result.get()) ? " " : "\n");
+        text +=
+            std::string(PQgetvalue(result.get(), row, column)) + (column + 1 < PQnfields(result.get()) ? " " : "\n");
       }
     }
     return text;
@@ -82,15 +83,29 @@ class BadInput : public testing::Test {
   }
 
   static Variables Good() {
-    return {{"STORE", ""}, {"JOB_COUNT", ""}, {"JOB_INTERVAL_MS", ""}, {"JOB_DURATION_MS", ""},
-            {"TEST_DURATION_SEC", "5"}, {"PODS", ""}, {"POD_NAME", ""}, {"IS_LEADER", ""},
-            {"STRESS_WITNESS_DIR", ""}, {"STRESS_READY_FILE", ""}, {"STRESS_PIDS_FILE", ""},
+    return {{"STORE", ""},
+            {"JOB_COUNT", ""},
+            {"JOB_INTERVAL_MS", ""},
+            {"JOB_DURATION_MS", ""},
+            {"TEST_DURATION_SEC", "5"},
+            {"PODS", ""},
+            {"POD_NAME", ""},
+            {"IS_LEADER", ""},
+            {"STRESS_WITNESS_DIR", ""},
+            {"STRESS_READY_FILE", ""},
+            {"STRESS_PIDS_FILE", ""},
             {"STRESS_CONNECT_TIMEOUT_SEC", "2"},
-            {"POSTGRES_HOST", postgres_->host()}, {"POSTGRES_PORT", std::to_string(postgres_->port())},
-            {"POSTGRES_USER", postgres_->user()}, {"POSTGRES_PASSWORD", postgres_->password()},
-            {"POSTGRES_DB", postgres_->database()}, {"POSTGRES_DATABASE", ""},
-            {"REDIS_HOST", redis_->host()}, {"REDIS_PORT", std::to_string(redis_->port())},
-            {"REDIS_USER", redis_->user()}, {"REDIS_PASSWORD", redis_->password()}, {"REDIS_DB", "0"}};
+            {"POSTGRES_HOST", postgres_->host()},
+            {"POSTGRES_PORT", std::to_string(postgres_->port())},
+            {"POSTGRES_USER", postgres_->user()},
+            {"POSTGRES_PASSWORD", postgres_->password()},
+            {"POSTGRES_DB", postgres_->database()},
+            {"POSTGRES_DATABASE", ""},
+            {"REDIS_HOST", redis_->host()},
+            {"REDIS_PORT", std::to_string(redis_->port())},
+            {"REDIS_USER", redis_->user()},
+            {"REDIS_PASSWORD", redis_->password()},
+            {"REDIS_DB", "0"}};
   }
 
   // Runs the program, `changed` on top of what would be right, and checks what all refusals have in common.
@@ -142,11 +157,20 @@ std::unique_ptr<PrivateServer> BadInput::redis_;
 const std::vector<std::string> kCommands = {"local", "leader", "follower", "analyze", "health"};
 
 TEST_F(BadInput, AValueThatCannotBeRightIsRefusedByEachCommand) {
-  const std::vector<std::pair<std::string, std::string>> bad = {
-      {"JOB_COUNT", "0"}, {"JOB_COUNT", "-1"}, {"JOB_COUNT", "abc"}, {"JOB_COUNT", "1000000000"}, {"JOB_COUNT", "1.5"},
-      {"JOB_COUNT", "99999999999999999999"}, {"JOB_INTERVAL_MS", "0"}, {"PODS", "0"}, {"STORE", "mongodb"},
-      {"POSTGRES_PORT", "abc"}, {"REDIS_PORT", "70000"}, {"IS_LEADER", "maybe"}, {"STRESS_CONNECT_TIMEOUT_SEC", "0"},
-      {"STRESS_RESTART_AFTER_SEC", "-1"}};
+  const std::vector<std::pair<std::string, std::string>> bad = {{"JOB_COUNT", "0"},
+                                                                {"JOB_COUNT", "-1"},
+                                                                {"JOB_COUNT", "abc"},
+                                                                {"JOB_COUNT", "1000000000"},
+                                                                {"JOB_COUNT", "1.5"},
+                                                                {"JOB_COUNT", "99999999999999999999"},
+                                                                {"JOB_INTERVAL_MS", "0"},
+                                                                {"PODS", "0"},
+                                                                {"STORE", "mongodb"},
+                                                                {"POSTGRES_PORT", "abc"},
+                                                                {"REDIS_PORT", "70000"},
+                                                                {"IS_LEADER", "maybe"},
+                                                                {"STRESS_CONNECT_TIMEOUT_SEC", "0"},
+                                                                {"STRESS_RESTART_AFTER_SEC", "-1"}};
   for (const auto& command : kCommands) {
     for (const auto& [name, value] : bad) {
       const std::string line = Refused({"stress", command}, {{name, value}}, 2);
@@ -200,7 +224,8 @@ TEST_F(BadInput, ThereIsNothingToJudgeInAnEmptyDatabase) {
 }
 
 TEST_F(BadInput, ASchemaThatIsNewerIsRefusedAtOnce) {
-  Ask("CREATE SCHEMA escapement; CREATE TABLE escapement.migrations (version integer PRIMARY KEY, applied_at timestamptz "
+  Ask("CREATE SCHEMA escapement; CREATE TABLE escapement.migrations (version integer PRIMARY KEY, applied_at "
+      "timestamptz "
       "NOT NULL DEFAULT clock_timestamp()); INSERT INTO escapement.migrations (version) VALUES (1), (999)");
   before_ = Database();
   for (const std::string command : {"leader", "follower"}) {

@@ -68,7 +68,8 @@ TEST(PodHistory, EveryGridPointIsSettledOnceWhateverHappens) {
     std::vector<SimPod*> pods;
     int born = 0;
     const auto add = [&] {
-      const World::PodSetup setup{.boot = chance.UpTo(hours(10'000)), .start_delay = chance(30) ? Duration(milliseconds(1)) : Duration(0)};
+      const World::PodSetup setup{.boot = chance.UpTo(hours(10'000)),
+                                  .start_delay = chance(30) ? Duration(milliseconds(1)) : Duration(0)};
       pods.push_back(&world.Add("p" + std::to_string(born++), setup));
     };
     for (int i = 0; i < 3; ++i) add();
@@ -141,7 +142,8 @@ TEST(PodHistory, LostRepliesAloneRunNothingTwice) {
     world.fate = [&](const SimPod&, CallKind) { return RandomFate(chance, 15); };
     for (int i = 0; i < 3; ++i) world.Add("p" + std::to_string(i));
     std::vector<JobDefinition> jobs;
-    for (int i = 0; i < 12; ++i) jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(500), milliseconds(40) * i));
+    for (int i = 0; i < 12; ++i)
+      jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(500), milliseconds(40) * i));
     world.Enqueue(jobs);
     world.RunFor(seconds(10));
     SimPod& late = world.Add("late");

@@ -202,7 +202,9 @@ JobDefinition AtMostOnce(JobDefinition job) {
 
 TEST(PodAtMostOnce, TheMarkIsDurableBeforeTheStart) {
   World world;
-  world.fate = [](const SimPod&, CallKind kind) { return kind == CallKind::kBegin ? Fate{.delay = milliseconds(80)} : Fate{}; };
+  world.fate = [](const SimPod&, CallKind kind) {
+    return kind == CallKind::kBegin ? Fate{.delay = milliseconds(80)} : Fate{};
+  };
   world.Add("a");
   world.Enqueue({AtMostOnce(OnceJob("j", seconds(3)))});
   world.RunUntil(seconds(5));
@@ -302,7 +304,8 @@ TEST(PodAtMostOnce, ManyMarksDoNotHoldUpCommits) {
   World world;
   SimPod& a = world.Add("a");
   std::vector<JobDefinition> jobs;
-  for (int i = 0; i < 200; ++i) jobs.push_back(AtMostOnce(EveryJob("j" + std::to_string(i), milliseconds(200), milliseconds(1) * i)));
+  for (int i = 0; i < 200; ++i)
+    jobs.push_back(AtMostOnce(EveryJob("j" + std::to_string(i), milliseconds(200), milliseconds(1) * i)));
   world.Enqueue(jobs);
   world.RunUntil(seconds(5));
   EXPECT_LE(a.pod().Counters().outbox, 100u);
@@ -392,9 +395,9 @@ TEST(PodLate, ASkippedStretchIsCommittedBeforeTheRunThatFollows) {
       EXPECT_EQ(runs[i].verdict, Verdict::kSucceeded);
       EXPECT_GT(runs[i].fire_time, runs[i - 1].last_fire);
     }
-    const auto late_starts = static_cast<int>(std::count_if(world.starts.begin(), world.starts.end(), [](const Started& s) {
-      return s.fire_time < kEpoch + milliseconds(9'700);
-    }));
+    const auto late_starts =
+        static_cast<int>(std::count_if(world.starts.begin(), world.starts.end(),
+                                       [](const Started& s) { return s.fire_time < kEpoch + milliseconds(9'700); }));
     EXPECT_EQ(late_starts, late == LatePolicy::kSkip ? 0 : late == LatePolicy::kRunOnce ? 1 : 3);
     ExpectConserved(world);
   }

@@ -54,7 +54,8 @@ TEST(PodSession, NothingStartsAfterTheDeadlineAndReadyJobsStartAfterTheNextBeat)
   const Duration last_beat = world.CallsOf(CallKind::kBeat).back().at;
   world.fate = [](const SimPod&, CallKind kind) { return kind == CallKind::kBeat ? Refused() : Fate{}; };
   world.RunUntil(seconds(18));
-  EXPECT_GT(world.StartsBetween(last_beat + seconds(4), last_beat + seconds(5)), 0u) << "the lease runs for its whole TTL";
+  EXPECT_GT(world.StartsBetween(last_beat + seconds(4), last_beat + seconds(5)), 0u)
+      << "the lease runs for its whole TTL";
   EXPECT_EQ(world.StartsBetween(last_beat + seconds(5), seconds(18)), 0u);
   world.fate = [](const SimPod&, CallKind) { return Fate{}; };
   EXPECT_TRUE(world.RunUntil([&] { return world.StartsBetween(seconds(18), seconds(99)) > 0; }, seconds(20)));
@@ -265,14 +266,16 @@ TEST(PodSession, LostRepliesToBeatsCostNothing) {
 
 // Pod clocks may be wrong by any amount: the world checks each start against the store's clock.
 TEST(PodClock, APodMayBootAtAnyTime) {
-  for (const Duration boot : {Duration(0), Duration(1), Duration(hours(1)), Duration(hours(24 * 400)), Duration(hours(24 * 365 * 90))}) {
+  for (const Duration boot :
+       {Duration(0), Duration(1), Duration(hours(1)), Duration(hours(24 * 400)), Duration(hours(24 * 365 * 90))}) {
     World world;
     world.Add("a", {.boot = boot});
     world.Enqueue({EveryJob("j", seconds(1))});
     world.RunFor(seconds(5));
     const auto starts = world.StartsOf("j");
     ASSERT_GE(starts.size(), 4u);
-    for (std::size_t i = 1; i < starts.size(); ++i) EXPECT_LE(kEpoch + starts[i].at - starts[i].fire_time, milliseconds(1));
+    for (std::size_t i = 1; i < starts.size(); ++i)
+      EXPECT_LE(kEpoch + starts[i].at - starts[i].fire_time, milliseconds(1));
   }
 }
 

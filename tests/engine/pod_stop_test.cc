@@ -111,7 +111,8 @@ TEST(PodStop, AShortOutageDuringTheStopLosesNothing) {
   World world;
   SimPod& a = world.Add("a");
   std::vector<JobDefinition> jobs;
-  for (int i = 0; i < 20; ++i) jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(200), milliseconds(10) * i));
+  for (int i = 0; i < 20; ++i)
+    jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(200), milliseconds(10) * i));
   world.Enqueue(jobs);
   world.RunUntil(seconds(5));
   world.store_down = true;

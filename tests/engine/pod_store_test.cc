@@ -99,7 +99,8 @@ TEST(PodStore, AFullOutboxStopsTheStartsAndIsCommittedAfterTheOutage) {
   World world;
   SimPod& a = world.Add("a", {.options = {.ttl = seconds(60), .max_running = 5, .outbox_limit = 20}});
   std::vector<JobDefinition> jobs;
-  for (int i = 0; i < 10; ++i) jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(100), milliseconds(10) * i));
+  for (int i = 0; i < 10; ++i)
+    jobs.push_back(EveryJob("j" + std::to_string(i), milliseconds(100), milliseconds(10) * i));
   world.Enqueue(jobs);
   world.RunUntil(seconds(5));
   world.fate = [](const SimPod&, CallKind kind) {
@@ -173,14 +174,19 @@ class ByHand : public testing::Test {
     ASSERT_TRUE(commands_.claim_call) << "the first claim is under way";
   }
   BeatReply Beat() const {
-    return {.live = true, .sessions = {{.id = 1, .pod = "a", .beat = 1, .ttl = seconds(60)}}, .total_rate = 10, .total_jobs = 1,
-            .changed = {}, .store_time = Store()};
+    return {.live = true,
+            .sessions = {{.id = 1, .pod = "a", .beat = 1, .ttl = seconds(60)}},
+            .total_rate = 10,
+            .total_jobs = 1,
+            .changed = {},
+            .store_time = Store()};
   }
   ClaimedJob Job(JobKey key, Fence fence, Instant fire) const {
-    return {.key = key,
-            .definition = std::make_shared<JobDefinition>(EveryJob("j" + std::to_string(key), milliseconds(100))),
-            .fence = fence,
-            .present = {.created_at = kEpoch, .cursor = kEpoch, .fire_time = fire, .due_at = fire, .planned_from = kEpoch}};
+    return {
+        .key = key,
+        .definition = std::make_shared<JobDefinition>(EveryJob("j" + std::to_string(key), milliseconds(100))),
+        .fence = fence,
+        .present = {.created_at = kEpoch, .cursor = kEpoch, .fire_time = fire, .due_at = fire, .planned_from = kEpoch}};
   }
   Instant Store() const { return kEpoch + seconds(100) + (now_ - kStart); }
   void Step() { commands_ = pod_.Step(now_); }
@@ -219,7 +225,12 @@ TEST_F(ByHand, AStaleCommitDropsTheJobAndCancelsItsNextRun) {
   EXPECT_THAT(commands_.cancel, ElementsAre(next));
   EXPECT_EQ(pod_.Counters().owned, 0u);
   EXPECT_EQ(pod_.Counters().running, 0u);
-  pod_.OnFinished(now_, {{.id = next, .started = true, .started_at = now_, .finished_at = now_, .verdict = Verdict::kCancelled, .error = {}}});
+  pod_.OnFinished(now_, {{.id = next,
+                          .started = true,
+                          .started_at = now_,
+                          .finished_at = now_,
+                          .verdict = Verdict::kCancelled,
+                          .error = {}}});
   Pass(seconds(1));
   Step();
   EXPECT_FALSE(commands_.commit_call);
@@ -240,7 +251,8 @@ TEST_F(ByHand, ARecoveredJobThatWasGivenUpSinceIsIgnored) {
   pod_.OnCommitted(now_, Answer(CommitOutcome::kApplied, false));
   Step();
   ASSERT_EQ(pod_.Counters().owned, 0u);
-  pod_.OnRecovered(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store()), Job(8, 1, Store())}, .store_time = Store()});
+  pod_.OnRecovered(now_,
+                   ClaimReply{.live = true, .jobs = {Job(7, 3, Store()), Job(8, 1, Store())}, .store_time = Store()});
   Step();
   EXPECT_EQ(pod_.Counters().owned, 1u);
   ASSERT_THAT(commands_.start, SizeIs(1));
@@ -270,7 +282,9 @@ TEST_F(ByHand, AJobWhoseReleaseIsUnderWayIsNotRecovered) {
 
 TEST_F(ByHand, AChangedJobIsHandedBackAtOnceWhenItWaitsAndAtItsCommitWhenItRuns) {
   Join();
-  pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store()), Job(8, 4, Store() + seconds(3))}, .store_time = Store()});
+  pod_.OnClaimed(
+      now_,
+      ClaimReply{.live = true, .jobs = {Job(7, 3, Store()), Job(8, 4, Store() + seconds(3))}, .store_time = Store()});
   Step();
   ASSERT_THAT(commands_.start, SizeIs(1));
   const RunId run = commands_.start[0].id;

@@ -73,7 +73,7 @@ class World {
   struct PodSetup {
     PodOptions options = {};
     Duration boot = hours(1);  // what its boot clock shows at the world's time zero
-    Duration start_delay{0};  // between the command and the start of a task
+    Duration start_delay{0};   // between the command and the start of a task
   };
 
   World() : factory_([this] { return StoreNow(); }), admin_(std::move(*factory_.Open())) { Maintain(); }
@@ -83,7 +83,9 @@ class World {
   Instant StoreNow() const { return kEpoch + t_ + store_step_; }
   // Until the next beat no pod can know of it.
   void StepStoreClock(Duration by) { store_step_ += by, unknown_until_ = t_ + milliseconds(1'510); }
-  void After(Duration delay, std::function<void()> action) { events_.emplace(t_ + std::max(delay, Duration(0)), std::move(action)); }
+  void After(Duration delay, std::function<void()> action) {
+    events_.emplace(t_ + std::max(delay, Duration(0)), std::move(action));
+  }
   void RunUntil(Duration end) {
     RunUntil([] { return false; }, end);
     t_ = std::max(t_, end);
@@ -121,7 +123,12 @@ class World {
   JobInfo Get(const std::string& id) {
     const auto info = admin_->Get(id);
     EXPECT_TRUE(info);
-    return info ? *info : JobInfo{.definition = {id, *Schedule::At(kEpoch), ""}, .created_at = {}, .cursor = {}, .fire_time = {}, .owner_pod = {}};
+    return info ? *info
+                : JobInfo{.definition = {id, *Schedule::At(kEpoch), ""},
+                          .created_at = {},
+                          .cursor = {},
+                          .fire_time = {},
+                          .owner_pod = {}};
   }
   SessionId SessionOf(const std::string& pod) {
     const auto pods = *admin_->Pods();
@@ -169,7 +176,8 @@ class World {
   std::size_t StartedTwice() const {
     std::map<std::tuple<std::string, Instant, int>, int> seen;
     for (const Started& s : starts) ++seen[{s.job, s.fire_time, s.attempt}];
-    return static_cast<std::size_t>(std::count_if(seen.begin(), seen.end(), [](const auto& e) { return e.second > 1; }));
+    return static_cast<std::size_t>(
+        std::count_if(seen.begin(), seen.end(), [](const auto& e) { return e.second > 1; }));
   }
 
  private:
@@ -192,7 +200,10 @@ class World {
 class World::SimPod {
  public:
   SimPod(World& world, std::string name, PodSetup setup)
-      : world_(world), setup_(std::move(setup)), pod_(Named(setup_.options, name)), store_(std::move(*world.factory_.Open())),
+      : world_(world),
+        setup_(std::move(setup)),
+        pod_(Named(setup_.options, name)),
+        store_(std::move(*world.factory_.Open())),
         name_(std::move(name)) {
     Step();
   }
@@ -325,7 +336,8 @@ class World::SimPod {
     call.pod = name_;
     const Fate fate = world_.fate(*this, call.kind);
     world_.calls.push_back(std::move(call));
-    auto reply = std::make_shared<Reply>(Fail(Code::kUnavailable, "the store does not answer"));  // shared: by two events
+    auto reply =
+        std::make_shared<Reply>(Fail(Code::kUnavailable, "the store does not answer"));  // shared: by two events
     world_.After(fate.delay / 2, [=, this] {
       if (fate.kind == Fate::Kind::kRefused || world_.store_down || cut) return;
       if (fate.kind != Fate::Kind::kRequestLost) *reply = at_store();
@@ -340,29 +352,35 @@ class World::SimPod {
   }
 
   void Send(const OpenSessionRequest& c, bool& busy) {
-    Carry<Result<SessionId>>({.kind = CallKind::kOpen}, busy, [=, this] { return store_->OpenSession(c); },
-                             [this, sent = Now()](auto reply) { pod_.OnOpened(Now(), sent, reply); });
+    Carry<Result<SessionId>>(
+        {.kind = CallKind::kOpen}, busy, [=, this] { return store_->OpenSession(c); },
+        [this, sent = Now()](auto reply) { pod_.OnOpened(Now(), sent, reply); });
   }
   void Send(const BeatRequest& c, bool& busy) {
-    Carry<Result<BeatReply>>({.kind = CallKind::kBeat}, busy, [=, this] { return Beat(c); },
-                             [this, sent = Now()](auto reply) { pod_.OnBeat(Now(), sent, reply); });
+    Carry<Result<BeatReply>>(
+        {.kind = CallKind::kBeat}, busy, [=, this] { return Beat(c); },
+        [this, sent = Now()](auto reply) { pod_.OnBeat(Now(), sent, reply); });
   }
   void Send(const ReclaimCall& c, bool& busy) {
-    Carry<Result<ReclaimReply>>({.kind = CallKind::kReclaim}, busy, [=, this] { return store_->Reclaim(c.session, c.beat); },
-                                [=, this](auto reply) { pod_.OnReclaimed(Now(), c, reply); });
+    Carry<Result<ReclaimReply>>(
+        {.kind = CallKind::kReclaim}, busy, [=, this] { return store_->Reclaim(c.session, c.beat); },
+        [=, this](auto reply) { pod_.OnReclaimed(Now(), c, reply); });
   }
   void Send(const EndSessionCall& c, bool& busy) {
-    Carry<Status>({.kind = CallKind::kEnd}, busy, [=, this] { return store_->EndSession(c.session); },
-                  [this](auto reply) { pod_.OnEnded(Now(), reply); });
+    Carry<Status>(
+        {.kind = CallKind::kEnd}, busy, [=, this] { return store_->EndSession(c.session); },
+        [this](auto reply) { pod_.OnEnded(Now(), reply); });
   }
   void Send(const ClaimRequest& c, bool& busy) {
-    Carry<Result<ClaimReply>>({.kind = CallKind::kClaim, .claim = c}, busy, [=, this] { return store_->Claim(c); },
-                              [this](auto reply) { pod_.OnClaimed(Now(), std::move(reply)); });
+    Carry<Result<ClaimReply>>(
+        {.kind = CallKind::kClaim, .claim = c}, busy, [=, this] { return store_->Claim(c); },
+        [this](auto reply) { pod_.OnClaimed(Now(), std::move(reply)); });
   }
   void Send(const RecoverCall& c, bool& busy) {
-    Carry<Result<ClaimReply>>({.kind = CallKind::kRecover, .size = c.known.size()}, busy,
-                              [=, this] { return store_->Recover(c.session, c.known); },
-                              [this](auto reply) { pod_.OnRecovered(Now(), std::move(reply)); });
+    Carry<Result<ClaimReply>>(
+        {.kind = CallKind::kRecover, .size = c.known.size()}, busy,
+        [=, this] { return store_->Recover(c.session, c.known); },
+        [this](auto reply) { pod_.OnRecovered(Now(), std::move(reply)); });
   }
   void Send(const CommitCall& c, bool& busy) {
     std::set<JobKey> jobs;
@@ -370,20 +388,22 @@ class World::SimPod {
       EXPECT_TRUE(jobs.insert(completion.key).second) << "two completions of one job in a commit";
     }
     EXPECT_FALSE(c.completions.empty());
-    Carry<Result<CommitReply>>({.kind = CallKind::kCommit, .size = c.completions.size()}, busy,
-                               [=, this] { return Commit(c); },
-                               [this](auto reply) { pod_.OnCommitted(Now(), reply); });
+    Carry<Result<CommitReply>>(
+        {.kind = CallKind::kCommit, .size = c.completions.size()}, busy, [=, this] { return Commit(c); },
+        [this](auto reply) { pod_.OnCommitted(Now(), reply); });
   }
   void Send(const BeginCall& c, bool& busy) {
     EXPECT_FALSE(c.requests.empty());
-    Carry<Result<std::vector<bool>>>({.kind = CallKind::kBegin, .size = c.requests.size()}, busy,
-                                     [=, this] { return store_->Begin(c.session, c.requests); },
-                                     [this](auto reply) { pod_.OnBegun(Now(), reply); });
+    Carry<Result<std::vector<bool>>>(
+        {.kind = CallKind::kBegin, .size = c.requests.size()}, busy,
+        [=, this] { return store_->Begin(c.session, c.requests); }, [this](auto reply) { pod_.OnBegun(Now(), reply); });
   }
   void Send(const ReleaseCall& c, bool& busy) {
     EXPECT_FALSE(c.jobs.empty());
-    Carry<Status>({.kind = CallKind::kRelease, .size = c.jobs.size()}, busy, [=, this] { return store_->Release(c.session, c.jobs); },
-                  [this](auto reply) { pod_.OnReleased(Now(), reply); });
+    Carry<Status>(
+        {.kind = CallKind::kRelease, .size = c.jobs.size()}, busy,
+        [=, this] { return store_->Release(c.session, c.jobs); },
+        [this](auto reply) { pod_.OnReleased(Now(), reply); });
   }
 
   Result<BeatReply> Beat(const BeatRequest& c) {
@@ -440,7 +460,9 @@ using SimPod = World::SimPod;
 
 // A job every `interval`, on the grid of the epoch.
 inline JobDefinition EveryJob(std::string id, Duration interval, Duration phase = Duration(0)) {
-  return {.id = std::move(id), .schedule = *Schedule::Every({.interval = interval, .anchor = kEpoch, .phase = phase}), .task = "task"};
+  return {.id = std::move(id),
+          .schedule = *Schedule::Every({.interval = interval, .anchor = kEpoch, .phase = phase}),
+          .task = "task"};
 }
 inline JobDefinition OnceJob(std::string id, Duration at) {
   return {.id = std::move(id), .schedule = *Schedule::At(kEpoch + at), .task = "task"};

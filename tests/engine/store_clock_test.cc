@@ -30,7 +30,7 @@ TEST(StoreClock, CountsFromTheReceiptOfAReply) {
 
 TEST(StoreClock, TheQuickestReplyCounts) {
   StoreClock clock;
-  clock.AddSample(kStore, kBoot + milliseconds(40));                // 40 ms under way
+  clock.AddSample(kStore, kBoot + milliseconds(40));                 // 40 ms under way
   clock.AddSample(kStore + seconds(1), kBoot + milliseconds(1002));  // 2 ms
   clock.AddSample(kStore + seconds(2), kBoot + milliseconds(2090));  // 90 ms
   EXPECT_EQ(clock.At(kBoot + seconds(3)), kStore + seconds(3) - milliseconds(2));

@@ -121,7 +121,8 @@ TEST(TimerWheel, AgreesWithASortedListOnTenThousandRandomTimers) {
       for (int i = 0; i < 100 && added < 10'000; ++i) {
         static constexpr std::int64_t kReach[] = {500, 5'000, 3'000'000, 20'000'000, 4'000'000'000};
         const std::int64_t reach = kReach[random() % 5];
-        const Instant due = now + Duration(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(reach)) - 200);
+        const Instant due =
+            now + Duration(static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(reach)) - 200);
         wheel.Add(due, added);
         sorted.emplace(due, added++);
       }

@@ -18,7 +18,8 @@ SettledSpan One(int k, Verdict verdict = Verdict::kSucceeded) { return {Point(k)
 
 TEST(Audit, CountsEachPointOnce) {
   Audit audit;
-  AuditJob(kGrid, kStart, Point(10), {One(3), One(0), {Point(4), Point(8), 5, Verdict::kSkippedMisfired}, One(3)}, &audit);
+  AuditJob(kGrid, kStart, Point(10), {One(3), One(0), {Point(4), Point(8), 5, Verdict::kSkippedMisfired}, One(3)},
+           &audit);
   EXPECT_EQ(audit.jobs, 1);
   EXPECT_EQ(audit.expected, 10);
   EXPECT_EQ(audit.missing, 3);
@@ -28,7 +29,8 @@ TEST(Audit, CountsEachPointOnce) {
 
 TEST(Audit, LooksOnlyAtItsWindow) {
   Audit audit;
-  AuditJob(kGrid, Point(2), Point(5), {One(1), One(5), {Point(0), Point(3), 4, Verdict::kSkippedPaused}, One(4)}, &audit);
+  AuditJob(kGrid, Point(2), Point(5), {One(1), One(5), {Point(0), Point(3), 4, Verdict::kSkippedPaused}, One(4)},
+           &audit);
   EXPECT_EQ(audit.expected, 3);
   EXPECT_EQ(audit.missing, 0);
   EXPECT_EQ(audit.doubled, 0);

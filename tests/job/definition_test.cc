@@ -66,7 +66,8 @@ TEST(DefinitionJson, RefusesForeignText) {
         R"({"schedule":"every 1s","task":"work","colour":"red"})",
         R"({"schedule":"every 1s","task":"work","priority":"high"})",
         R"({"schedule":"every 1s","task":"work","priority":99999999999})",
-        R"({"schedule":"every 1s","task":"work","priority":99})", R"({"schedule":"every 1s","task":"work","late":"no"})"}) {
+        R"({"schedule":"every 1s","task":"work","priority":99})",
+        R"({"schedule":"every 1s","task":"work","late":"no"})"}) {
     const auto result = DefinitionFromJson("a", text);
     ASSERT_FALSE(result) << text;
     EXPECT_EQ(result.error().code, Code::kInvalidArgument);

@@ -17,7 +17,10 @@ JobDefinition EveryTenSeconds() {
   return {.id = "a", .schedule = Schedule::Every({.interval = 10s, .anchor = kNoon}).value(), .task = "work"};
 }
 Present AtNoon() {
-  return {.created_at = kNoon - 1h, .cursor = kNoon - 1h - 1us, .fire_time = kNoon, .due_at = kNoon,
+  return {.created_at = kNoon - 1h,
+          .cursor = kNoon - 1h - 1us,
+          .fire_time = kNoon,
+          .due_at = kNoon,
           .planned_from = kNoon - 1h};
 }
 
@@ -139,7 +142,8 @@ TEST(SettleBeforeStart, LeavesLateOccurrencesThatWereStarted) {
   retried.attempt = 2;
   Present lost = AtNoon();
   lost.lost = 1;
-  for (const Present& present : {retried, lost}) EXPECT_FALSE(SettleBeforeStart(EveryTenSeconds(), present, kNoon + 1h));
+  for (const Present& present : {retried, lost})
+    EXPECT_FALSE(SettleBeforeStart(EveryTenSeconds(), present, kNoon + 1h));
 }
 
 TEST(SettleBeforeStart, SettlesABegunRunOfADeadPodAsLost) {
@@ -282,10 +286,10 @@ RC_GTEST_PROP(Settle, ConservesPoints, ()) {
       ++present.lost;  // its pod dies
       continue;
     }
-    apply(Settle(job, present,
-                 {.verdict = *rc::gen::element(Verdict::kSucceeded, Verdict::kFailed, Verdict::kTimedOut,
-                                               Verdict::kCancelled)},
-                 now));
+    apply(Settle(
+        job, present,
+        {.verdict = *rc::gen::element(Verdict::kSucceeded, Verdict::kFailed, Verdict::kTimedOut, Verdict::kCancelled)},
+        now));
   }
   RC_ASSERT(settled == job.schedule.Count(kNoon, present.cursor + 1us));
 }

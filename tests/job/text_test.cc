@@ -22,7 +22,11 @@ TEST(Text, KnowsWhatIsUtf8) {
 }
 
 TEST(Text, ReplacesOnlyWhatIsNotValid) {
-  EXPECT_EQ(MakeValidText("a\0b\xFF" "c"s), "a\xEF\xBF\xBD" "b\xEF\xBF\xBD" "c");
+  EXPECT_EQ(MakeValidText("a\0b\xFF"
+                          "c"s),
+            "a\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD"
+            "c");
   EXPECT_EQ(MakeValidText("z\xC3\xBC", 2), "z") << "never cuts a character";
 }
 

@@ -37,13 +37,31 @@ TEST(RedisUrl, TakesAPasswordWithoutAUserAndAnIpv6Address) {
 }
 
 TEST(RedisUrl, RefusesWhatCannotBeRightInOneLineAndNeverShowsThePassword) {
-  for (const char* const text :
-       {"", "localhost:6379", "http://:hunter2@h", "redis://", "redis:///0", "redis://:hunter2@", "redis://:hunter2@:1",
-        "redis://:hunter2@h:0", "redis://:hunter2@h:65536", "redis://:hunter2@h:port", "redis://:hunter2@h:",
-        "redis://:hunter2@h:1/x", "redis://:hunter2@h/-1", "redis://:hunter2@h/1/2", "redis://:hunter2@h/0?x=hunter2",
-        "redis://:hunter2%@h", "redis://:hunter2%4@h", "redis://:hunter2%zz@h", "redis://:hunter2%-1@h",
-        "redis://:hun/ter2@h", "redis://:a:hunter2/@h", "redis://:hunter2@[::1", "redis://:hunter2@[::1]x",
-        "redis://:hunter2@h h", "redis://:hunter2@::1"}) {
+  for (const char* const text : {"",
+                                 "localhost:6379",
+                                 "http://:hunter2@h",
+                                 "redis://",
+                                 "redis:///0",
+                                 "redis://:hunter2@",
+                                 "redis://:hunter2@:1",
+                                 "redis://:hunter2@h:0",
+                                 "redis://:hunter2@h:65536",
+                                 "redis://:hunter2@h:port",
+                                 "redis://:hunter2@h:",
+                                 "redis://:hunter2@h:1/x",
+                                 "redis://:hunter2@h/-1",
+                                 "redis://:hunter2@h/1/2",
+                                 "redis://:hunter2@h/0?x=hunter2",
+                                 "redis://:hunter2%@h",
+                                 "redis://:hunter2%4@h",
+                                 "redis://:hunter2%zz@h",
+                                 "redis://:hunter2%-1@h",
+                                 "redis://:hun/ter2@h",
+                                 "redis://:a:hunter2/@h",
+                                 "redis://:hunter2@[::1",
+                                 "redis://:hunter2@[::1]x",
+                                 "redis://:hunter2@h h",
+                                 "redis://:hunter2@::1"}) {
     const auto url = ParseRedisUrl(text);
     ASSERT_FALSE(url) << text;
     EXPECT_EQ(url.error().code, Code::kInvalidArgument) << text;

@@ -109,10 +109,8 @@ TEST(At, FiresOnceWheneverItWasCreated) {
 TEST(Parse, ReadsTheDocumentedText) {
   const auto schedule =
       Schedule::Parse("every 1s anchor=2026-01-01T00:00:00Z phase=10ms end=2026-01-02T00:00:00Z").value();
-  const auto same = Schedule::Every({.interval = 1s,
-                                     .anchor = At("2026-01-01T00:00:00Z"),
-                                     .phase = 10ms,
-                                     .end = At("2026-01-02T00:00:00Z")});
+  const auto same = Schedule::Every(
+      {.interval = 1s, .anchor = At("2026-01-01T00:00:00Z"), .phase = 10ms, .end = At("2026-01-02T00:00:00Z")});
   EXPECT_TRUE(schedule == same.value());
   EXPECT_EQ(Schedule::Parse("at 2026-01-01T00:00:00Z").value().Next(Instant{}), At("2026-01-01T00:00:00Z"));
   EXPECT_EQ(Schedule::Parse("  every   60s ").value().ToString(), "every 1m");

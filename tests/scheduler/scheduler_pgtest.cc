@@ -92,7 +92,8 @@ TEST(SchedulerOnServers, OpeningTellsARefusalFromASilence) {
       {g_servers->PostgresUrl(postgres.password(), postgres.port(), "nowhere"), urls.locks, Code::kInvalidArgument},
       {g_servers->PostgresUrl(postgres.password(), kNobodyListens, "postgres"), urls.locks, Code::kUnavailable},
       {urls.store, fmt::format("redis://:{}@{}:{}", wrong, redis.host(), redis.port()), Code::kInvalidArgument},
-      {urls.store, fmt::format("redis://:{}@{}:{}", redis.password(), redis.host(), kNobodyListens), Code::kUnavailable},
+      {urls.store, fmt::format("redis://:{}@{}:{}", redis.password(), redis.host(), kNobodyListens),
+       Code::kUnavailable},
   };
   for (const Case& c : cases) {
     auto scheduler = Scheduler::Open({.store_url = c.store, .locks_url = c.locks, .pod_name = "pod"});

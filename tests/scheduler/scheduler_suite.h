@@ -539,7 +539,8 @@ TEST_P(SchedulerSuite, AnswersQuestions) {
   auto pod = OpenWithNotes("pod");
   ASSERT_TRUE(pod->Start());
   EXPECT_EQ(pod->pod_name(), "pod");
-  Enqueue({Points("a-1", 5, milliseconds(20)), Points("a-2", 5, milliseconds(20)), Points("b-1", 5, hours(1), hours(1))});
+  Enqueue(
+      {Points("a-1", 5, milliseconds(20)), Points("a-2", 5, milliseconds(20)), Points("b-1", 5, hours(1), hours(1))});
   ASSERT_TRUE(AwaitFinished("a-1"));
   ASSERT_TRUE(AwaitFinished("a-2"));
 

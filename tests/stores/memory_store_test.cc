@@ -6,7 +6,8 @@ namespace escapement {
 namespace {
 
 INSTANTIATE_TEST_SUITE_P(Memory, StoreContract,
-                         testing::Values(StoreUnderTest{"memory", [] { return std::make_unique<MemoryStoreFactory>(); }}),
+                         testing::Values(StoreUnderTest{"memory",
+                                                        [] { return std::make_unique<MemoryStoreFactory>(); }}),
                          StoreName);
 
 using namespace std::chrono_literals;

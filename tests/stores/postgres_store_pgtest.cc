@@ -140,7 +140,10 @@ TEST_F(PostgresTest, AConnectionThatWasCutIsInDoubtAndThenHeals) {
   std::jthread later([&] {
     // Once the sleep below is seen running.
     for (int i = 0; i < 1000; ++i) {
-      if (Number(killer, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND wait_event = 'PgSleep'") > 0) break;
+      if (Number(killer,
+                 "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND wait_event = 'PgSleep'") >
+          0)
+        break;
     }
     (void)killer.Run(fmt::format("SELECT pg_terminate_backend({})", pid));
   });
@@ -160,7 +163,9 @@ TEST_F(PostgresTest, StickyCommitsStayWithinTheirPage) {
   const Instant start = *(*store)->Now();
   std::vector<JobDefinition> jobs;
   for (int i = 0; i < 100; ++i) {
-    jobs.push_back({.id = fmt::format("job-{}", i), .schedule = *Schedule::Every({.interval = std::chrono::seconds(1), .anchor = start}), .task = "t"});
+    jobs.push_back({.id = fmt::format("job-{}", i),
+                    .schedule = *Schedule::Every({.interval = std::chrono::seconds(1), .anchor = start}),
+                    .task = "t"});
   }
   ASSERT_TRUE((*store)->Enqueue(jobs));
   const SessionId session = *(*store)->OpenSession({"pod", std::chrono::seconds(5)});
@@ -179,7 +184,9 @@ TEST_F(PostgresTest, StickyCommitsStayWithinTheirPage) {
     ASSERT_TRUE(reply) << reply.error().message;
     for (const CommitAnswer& a : reply->answers) EXPECT_TRUE(a.outcome == CommitOutcome::kApplied && a.kept);
   }
-  Connection db(Server()->url().substr(0, Server()->url().rfind('/') + 1) + (*factory)->Name().substr((*factory)->Name().rfind('/') + 1), "test");
+  Connection db(Server()->url().substr(0, Server()->url().rfind('/') + 1) +
+                    (*factory)->Name().substr((*factory)->Name().rfind('/') + 1),
+                "test");
   (void)(*store).reset();  // its statistics are sent at the latest when it leaves
   std::int64_t updates = 0, hot = 0;
   for (int i = 0; i < 200 && updates < 100 * kRounds; ++i) {
@@ -201,9 +208,12 @@ TEST_F(PostgresTest, HistoryDaysAreMadeAheadAndOldOnesDropped) {
   Connection db(url, "test");
   const char* count = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'escapement.runs'::regclass";
   EXPECT_EQ(Number(db, count), 9);  // yesterday to a week ahead
-  ASSERT_TRUE(db.Run("CREATE TABLE escapement.runs_20200101 PARTITION OF escapement.runs FOR VALUES FROM ('2020-01-01') TO ('2020-01-02')"));
+  ASSERT_TRUE(
+      db.Run("CREATE TABLE escapement.runs_20200101 PARTITION OF escapement.runs FOR VALUES FROM ('2020-01-01') TO "
+             "('2020-01-02')"));
   ASSERT_TRUE(db.Run("DROP TABLE " + [&] {
-    const Query last = {"last", "SELECT max(c.relname::text) FROM pg_class c WHERE c.relname LIKE 'runs_2%' AND c.relname !~ 'job'"};
+    const Query last = {
+        "last", "SELECT max(c.relname::text) FROM pg_class c WHERE c.relname LIKE 'runs_2%' AND c.relname !~ 'job'"};
     auto rows = db.Execute(last, Params());
     return "escapement." + std::string(rows->Text(0, 0));
   }()));
@@ -229,7 +239,8 @@ TEST_F(PostgresTest, CommitsMakeTheDaysPartitionWhenNobodyDid) {
   ASSERT_TRUE(claimed && claimed->jobs.size() == 1);
   const ClaimedJob& job = claimed->jobs[0];
   const Settlement s = Settle(*job.definition, job.present, {}, now);
-  const auto reply = (*store)->Commit(session, {{job.key, job.fence, job.present.fire_time, 1, 1, s.run, s.next, false}});
+  const auto reply =
+      (*store)->Commit(session, {{job.key, job.fence, job.present.fire_time, 1, 1, s.run, s.next, false}});
   ASSERT_TRUE(reply) << reply.error().message;
   EXPECT_EQ(reply->answers[0].outcome, CommitOutcome::kApplied);
 }
@@ -239,7 +250,8 @@ TEST_F(PostgresTest, AnEndedSessionsLeftoversAreSweptByMaintenance) {
   auto factory = PostgresStoreFactory::Create(url);
   auto store = (*factory)->Open();
   ASSERT_TRUE((*store)->Migrate());
-  ASSERT_TRUE((*store)->Enqueue({{.id = "a", .schedule = *Schedule::Every({.interval = std::chrono::seconds(1)}), .task = "t"}}));
+  ASSERT_TRUE((*store)->Enqueue(
+      {{.id = "a", .schedule = *Schedule::Every({.interval = std::chrono::seconds(1)}), .task = "t"}}));
   const SessionId session = *(*store)->OpenSession({"pod", std::chrono::seconds(5)});
   ASSERT_EQ((*store)->Claim({session, std::chrono::seconds(10), 1, {"default"}})->jobs.size(), 1U);
   Connection db(url, "test");

@@ -14,8 +14,12 @@ constexpr std::int64_t kStart = 1'790'000'000'000'000;
 // Four jobs, each second, for ten seconds; every occurrence started 5 ms late and took 50 ms.
 AnalysisInput PerfectTest() {
   AnalysisInput input;
-  input.plan = {.start = FromMicros(kStart), .end = FromMicros(kStart) + seconds(10), .job_count = 4,
-                .interval = seconds(1), .duration = milliseconds(50), .test_duration = seconds(10)};
+  input.plan = {.start = FromMicros(kStart),
+                .end = FromMicros(kStart) + seconds(10),
+                .job_count = 4,
+                .interval = seconds(1),
+                .duration = milliseconds(50),
+                .test_duration = seconds(10)};
   input.pods = {"scheduler-1", "scheduler-leader"};
   for (int job = 0; job < 4; ++job) {
     for (int k = 0; k < 10; ++k) {
@@ -169,8 +173,11 @@ TEST(Analyzer, CountsJobsWithoutAndWithFewStarts) {
 
 TEST(Analyzer, ExpectsExactlyThePointsOfTheGrid) {
   AnalysisInput input;
-  input.plan = {.start = FromMicros(kStart), .end = FromMicros(kStart) + seconds(30), .job_count = 4,
-                .interval = seconds(60), .test_duration = seconds(30)};
+  input.plan = {.start = FromMicros(kStart),
+                .end = FromMicros(kStart) + seconds(30),
+                .job_count = 4,
+                .interval = seconds(60),
+                .test_duration = seconds(30)};
   EXPECT_EQ(Analyze(input).expected, 2);     // phases 0, 15, 30, 45 s
   EXPECT_EQ(Analyze(input).missed_jobs, 2);  // the others have no point to miss
   input.plan.burst = true;

@@ -42,13 +42,28 @@ TEST(Config, HasTheDefaultsOfTheInterface) {
 }
 
 TEST(Config, ReadsEveryVariable) {
-  auto config = Read({{"JOB_COUNT", "20000"}, {"JOB_INTERVAL_MS", "60000"}, {"JOB_DURATION_MS", "0"},
-                      {"TEST_DURATION_SEC", "300"}, {"PODS", "8"}, {"STORE", "postgresql"}, {"POD_NAME", "scheduler-1"},
-                      {"IS_LEADER", "true"}, {"POSTGRES_HOST", "db"}, {"POSTGRES_PORT", "6000"},
-                      {"POSTGRES_USER", "u"}, {"POSTGRES_PASSWORD", "p"}, {"POSTGRES_DATABASE", "d"},
-                      {"REDIS_HOST", "r"}, {"REDIS_PORT", "6380"}, {"REDIS_PASSWORD", "q"}, {"REDIS_DB", "3"},
-                      {"STRESS_WITNESS_DIR", "/w"}, {"STRESS_READY_FILE", "/r"}, {"STRESS_PIDS_FILE", "/p"},
-                      {"STRESS_CONNECT_TIMEOUT_SEC", "7"}, {"STRESS_RESTART_AFTER_SEC", "9"}});
+  auto config = Read({{"JOB_COUNT", "20000"},
+                      {"JOB_INTERVAL_MS", "60000"},
+                      {"JOB_DURATION_MS", "0"},
+                      {"TEST_DURATION_SEC", "300"},
+                      {"PODS", "8"},
+                      {"STORE", "postgresql"},
+                      {"POD_NAME", "scheduler-1"},
+                      {"IS_LEADER", "true"},
+                      {"POSTGRES_HOST", "db"},
+                      {"POSTGRES_PORT", "6000"},
+                      {"POSTGRES_USER", "u"},
+                      {"POSTGRES_PASSWORD", "p"},
+                      {"POSTGRES_DATABASE", "d"},
+                      {"REDIS_HOST", "r"},
+                      {"REDIS_PORT", "6380"},
+                      {"REDIS_PASSWORD", "q"},
+                      {"REDIS_DB", "3"},
+                      {"STRESS_WITNESS_DIR", "/w"},
+                      {"STRESS_READY_FILE", "/r"},
+                      {"STRESS_PIDS_FILE", "/p"},
+                      {"STRESS_CONNECT_TIMEOUT_SEC", "7"},
+                      {"STRESS_RESTART_AFTER_SEC", "9"}});
   ASSERT_TRUE(config);
   EXPECT_EQ(config->job_count, 20'000);
   EXPECT_EQ(config->interval, seconds(60));

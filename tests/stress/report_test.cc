@@ -16,8 +16,12 @@ using testing::Not;
 // The figures of the sample in the interface's description.
 StressReport Sample() {
   StressReport report;
-  report.plan = {.start = FromMicros(1'790'000'000'000'000), .end = FromMicros(1'790'000'060'000'000), .job_count = 100,
-                 .interval = seconds(1), .duration = milliseconds(50), .test_duration = seconds(60)};
+  report.plan = {.start = FromMicros(1'790'000'000'000'000),
+                 .end = FromMicros(1'790'000'060'000'000),
+                 .job_count = 100,
+                 .interval = seconds(1),
+                 .duration = milliseconds(50),
+                 .test_duration = seconds(60)};
   report.total = 5892;
   report.expected = 6000;
   report.actual_s = 60.2;

@@ -44,7 +44,7 @@ thread_local std::vector<RunFinished>* collected = nullptr;
 
 struct FunctionExecutor::State {
   const std::size_t threads;
-  std::unordered_map<std::string, Handler> handlers;            // fixed before the first Start
+  std::unordered_map<std::string, Handler> handlers;             // fixed before the first Start
   std::unordered_map<std::string, AsyncHandler> async_handlers;  // fixed before the first Start
 
   std::mutex mutex;
@@ -163,8 +163,8 @@ struct FunctionExecutor::State {
       self->Report(run, true, Verdict::kFailed, "the task dropped its completion without calling it");
     });
     try {
-      async_handlers.at(run->start.job->task)(
-          ContextOf(*run), [self, run, guard](const Status& status) { self->Report(run, status); });
+      async_handlers.at(run->start.job->task)(ContextOf(*run),
+                                              [self, run, guard](const Status& status) { self->Report(run, status); });
     } catch (...) {  // `guard` here outlives the completion that unwinding dropped, so this report is the first
       Report(run, Fail(Code::kInternal, WordsOf(std::current_exception())));
     }
@@ -176,7 +176,9 @@ FunctionExecutor::FunctionExecutor(int threads)
 
 FunctionExecutor::~FunctionExecutor() { Shutdown(Duration(0)); }
 
-void FunctionExecutor::Handle(std::string task, Handler handler) { state_->handlers[std::move(task)] = std::move(handler); }
+void FunctionExecutor::Handle(std::string task, Handler handler) {
+  state_->handlers[std::move(task)] = std::move(handler);
+}
 
 void FunctionExecutor::HandleAsync(std::string task, AsyncHandler handler) {
   state_->async_handlers[std::move(task)] = std::move(handler);
@@ -225,7 +227,8 @@ void FunctionExecutor::Start(std::vector<StartRun> starts) {
   if (wake_async) state_->async_ready.notify_one();
   for (const RunPtr& run : refused) {
     run->started_at = BootClock::now();
-    state_->Report(run, true, Verdict::kFailed, fmt::format("this pod has no handler for the task '{}'", run->start.job->task));
+    state_->Report(run, true, Verdict::kFailed,
+                   fmt::format("this pod has no handler for the task '{}'", run->start.job->task));
   }
 }
 

@@ -57,8 +57,9 @@ std::string RedisUrl::Name() const {
 
 Result<RedisUrl> ParseRedisUrl(std::string_view text) {
   if (text.starts_with("rediss://"))
-    return Fail(Code::kUnsupported, "Redis URL: rediss:// (TLS) is not supported; use redis:// on a trusted network "
-                                    "or through a TLS tunnel");
+    return Fail(Code::kUnsupported,
+                "Redis URL: rediss:// (TLS) is not supported; use redis:// on a trusted network "
+                "or through a TLS tunnel");
   constexpr std::string_view kScheme = "redis://";
   if (!text.starts_with(kScheme)) return Bad("it must start with redis://");
   text.remove_prefix(kScheme.size());

@@ -42,8 +42,7 @@ RedisReply Convert(const redisReply& reply) {
       result.kind = RedisReply::Kind::kArray;
       for (std::size_t i = 0; i < reply.elements; ++i) result.elements.push_back(Convert(*reply.element[i]));
       break;
-    default:
-      break;
+    default: break;
   }
   return result;
 }
@@ -55,8 +54,7 @@ std::string_view FirstWord(std::string_view text) { return text.substr(0, text.f
 Error RedisErrorOf(std::string_view where, const std::string& reply) {
   const std::string_view word = FirstWord(reply);
   const auto is_one_of = [word](auto... words) { return ((word == words) || ...); };
-  if (is_one_of("WRONGPASS", "NOAUTH", "NOPERM"))
-    return {Code::kInvalidArgument, fmt::format("{}: {}", where, reply)};
+  if (is_one_of("WRONGPASS", "NOAUTH", "NOPERM")) return {Code::kInvalidArgument, fmt::format("{}: {}", where, reply)};
   if (is_one_of("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "BUSY", "NOREPLICAS", "TRYAGAIN"))
     return {Code::kUnavailable, fmt::format("{}: {}", where, reply)};
   return {Code::kInternal, fmt::format("{}: {}", where, reply)};
@@ -128,8 +126,8 @@ Status RedisWire::ConnectTo(const addrinfo& address, BootTime deadline) {
 Status RedisWire::Enter(const RedisUrl& url, BootTime deadline) {
   const bool authenticate = !url.password.empty() || !url.user.empty();
   if (authenticate) {
-    const auto sent = url.user.empty() ? Send({"AUTH", url.password}, deadline)
-                                       : Send({"AUTH", url.user, url.password}, deadline);
+    const auto sent =
+        url.user.empty() ? Send({"AUTH", url.password}, deadline) : Send({"AUTH", url.user, url.password}, deadline);
     if (!sent) return sent;
     const auto reply = Receive(deadline);
     if (!reply) return tl::unexpected(reply.error());

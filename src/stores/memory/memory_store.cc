@@ -75,7 +75,7 @@ struct MemoryState {
   std::map<std::string, JobKey, std::less<>> keys;  // by id; removed jobs have no entry
   JobKey last_key = 0;
   Fence greatest_fence = 0;
-  std::set<std::pair<Instant, JobKey>> claimable;           // (time to look, key)
+  std::set<std::pair<Instant, JobKey>> claimable;            // (time to look, key)
   std::unordered_map<SessionId, std::set<JobKey>> owned_by;  // ended sessions have no entry
   std::unordered_map<JobKey, std::deque<RunRow>> history;    // in the order of settling; outlives the row
   std::uint64_t last_sequence = 0;
@@ -148,8 +148,8 @@ struct MemoryState {
 
   CommitAnswer Commit(SessionId session, const Completion& completion, Instant now) {
     Row* row = Find(completion.key);
-    const bool owns = row != nullptr && sessions.contains(session) && row->owner == session &&
-                      row->fence == completion.fence;
+    const bool owns =
+        row != nullptr && sessions.contains(session) && row->owner == session && row->fence == completion.fence;
     if (!owns || row->present.fire_time != completion.fire_time || row->present.attempt != completion.attempt) {
       const bool applied = WasApplied(session, completion);
       return {.outcome = applied ? CommitOutcome::kAlreadyApplied : CommitOutcome::kStale,

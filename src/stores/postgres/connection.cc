@@ -16,7 +16,8 @@ constexpr std::int64_t kEpochOffset = 946'684'800'000'000;
 template <typename T>
 T ReadBig(const char* bytes) {
   T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>((value << 8) | static_cast<unsigned char>(bytes[i]));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    value = static_cast<T>((value << 8) | static_cast<unsigned char>(bytes[i]));
   return value;
 }
 
@@ -226,8 +227,7 @@ tl::unexpected<Error> Connection::Broken(bool in_doubt) {
   std::string why = connection_ ? FirstLine(PQerrorMessage(connection_.get())) : "connection closed";
   if (why.empty()) why = "no answer within the time limit";
   Close();
-  return Fail(in_doubt ? Code::kInDoubt : Code::kUnavailable,
-              fmt::format("{}: {}", RedactUrl(url_), why));
+  return Fail(in_doubt ? Code::kInDoubt : Code::kUnavailable, fmt::format("{}: {}", RedactUrl(url_), why));
 }
 
 Error Connection::FromResult(const PGresult* result) {
@@ -237,13 +237,14 @@ Error Connection::FromResult(const PGresult* result) {
   const std::string_view s = sqlstate_;
   Code code = Code::kInternal;
   // The transaction of a statement that was answered with an error did not happen.
-  if (s.starts_with("08") || s.starts_with("53") || s.starts_with("57P") || s.starts_with("58") || s == "25006" || s == "55P03" ||
-      s == "57014" || s == "25P03") {
+  if (s.starts_with("08") || s.starts_with("53") || s.starts_with("57P") || s.starts_with("58") || s == "25006" ||
+      s == "55P03" || s == "57014" || s == "25P03") {
     code = Code::kUnavailable;
   } else if (s.starts_with("28") || s == "3D000" || s == "42501" || IsDataError(s)) {
     code = Code::kInvalidArgument;
   } else if (s == "42P01" || s == "3F000" || s == "42703" || s == "42883") {
-    return {Code::kConflict, "the store's schema is absent or of another version: run the migration first (" + message + ")"};
+    return {Code::kConflict,
+            "the store's schema is absent or of another version: run the migration first (" + message + ")"};
   }
   return {code, fmt::format("{}: {}", RedactUrl(url_), message)};
 }
@@ -262,10 +263,18 @@ Status Connection::Connect() {
                 fmt::format("not a PostgreSQL URL ({}): expected postgresql://user:password@host:port/database", why));
   }
   PQconninfoFree(options);
-  const char* keys[] = {"dbname", "application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
-                        "keepalives_count", "tcp_user_timeout", "client_encoding", "options", nullptr};
+  const char* keys[] = {
+      "dbname",           "application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
+      "keepalives_count", "tcp_user_timeout", "client_encoding", "options",         nullptr};
   // Plans are made once, not for each batch, and must be right for tables that were small when they were made.
-  const char* values[] = {url_.c_str(), application_.c_str(), "3", "5", "2", "3", "8000", "UTF8",
+  const char* values[] = {url_.c_str(),
+                          application_.c_str(),
+                          "3",
+                          "5",
+                          "2",
+                          "3",
+                          "8000",
+                          "UTF8",
                           "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off "
                           "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC",
                           nullptr};
@@ -278,14 +287,14 @@ Status Connection::Connect() {
   }
   const std::string whole = PQerrorMessage(connection_.get());
   // While connecting, libpq gives words and no SQLSTATE (until PostgreSQL 17's libpq).
-  const bool refused = whole.find("password authentication failed") != std::string::npos ||
-                       whole.find("no password supplied") != std::string::npos ||
-                       whole.find("no pg_hba.conf entry") != std::string::npos ||
-                       (whole.find("database \"") != std::string::npos && whole.find("does not exist") != std::string::npos) ||
-                       (whole.find("role \"") != std::string::npos && whole.find("does not exist") != std::string::npos) ||
-                       whole.find("invalid port number") != std::string::npos ||
-                       whole.find("invalid integer value") != std::string::npos ||
-                       whole.find("invalid sslmode") != std::string::npos;
+  const bool refused =
+      whole.find("password authentication failed") != std::string::npos ||
+      whole.find("no password supplied") != std::string::npos ||
+      whole.find("no pg_hba.conf entry") != std::string::npos ||
+      (whole.find("database \"") != std::string::npos && whole.find("does not exist") != std::string::npos) ||
+      (whole.find("role \"") != std::string::npos && whole.find("does not exist") != std::string::npos) ||
+      whole.find("invalid port number") != std::string::npos ||
+      whole.find("invalid integer value") != std::string::npos || whole.find("invalid sslmode") != std::string::npos;
   std::string why = FirstLine(whole);
   if (const auto at = why.find("FATAL:  "); at != std::string::npos) why.erase(0, at + 8);
   Close();
@@ -300,7 +309,8 @@ Result<PGresult*> Connection::Await(bool sent_write) {
     const int flushed = PQflush(c);
     if (flushed < 0) return Broken(sent_write);
     if (flushed == 0 && PQisBusy(c) == 0) return PQgetResult(c);
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0) return Broken(sent_write);
     pollfd p{PQsocket(c), static_cast<short>(POLLIN | (flushed == 1 ? POLLOUT : 0)), 0};
     if (poll(&p, 1, static_cast<int>(left.count()) + 1) < 0 && errno != EINTR) return Broken(sent_write);
@@ -334,7 +344,8 @@ Result<Rows> Connection::Execute(const Query& query, const Params& params) {
   PGconn* c = connection_.get();
   const auto values = params.values();
   const std::vector<int> formats(values.size(), 1);
-  if (PQsendQueryPrepared(c, query.name, params.size(), values.data(), params.lengths().data(), formats.data(), 1) == 0) {
+  if (PQsendQueryPrepared(c, query.name, params.size(), values.data(), params.lengths().data(), formats.data(), 1) ==
+      0) {
     return Broken(false);
   }
   Result<Rows> out = Fail(Code::kInternal, "no result");
@@ -375,7 +386,8 @@ Result<std::vector<Rows>> Connection::Pipeline(const std::vector<std::pair<const
   for (const auto& [query, params] : steps) {
     const auto values = params->values();
     const std::vector<int> formats(values.size(), 1);
-    if (PQsendQueryPrepared(c, query->name, params->size(), values.data(), params->lengths().data(), formats.data(), 1) == 0 ||
+    if (PQsendQueryPrepared(c, query->name, params->size(), values.data(), params->lengths().data(), formats.data(),
+                            1) == 0 ||
         PQpipelineSync(c) == 0) {
       return Broken(true);
     }

@@ -90,8 +90,8 @@ Status PostgresNotifier::Publish(const std::string& channel, const std::string& 
   return {};
 }
 
-Result<std::unique_ptr<Notifier::Subscription>> PostgresNotifier::Subscribe(const std::string& channel,
-                                                                            std::function<void(const std::string&)> callback) {
+Result<std::unique_ptr<Notifier::Subscription>> PostgresNotifier::Subscribe(
+    const std::string& channel, std::function<void(const std::string&)> callback) {
   return std::make_unique<Listener>(url_, "escapement_" + channel, std::move(callback));
 }
 

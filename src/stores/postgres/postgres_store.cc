@@ -25,7 +25,7 @@ namespace sql = postgres::sql;
 
 constexpr int kDaysAhead = 7;
 constexpr std::int64_t kBulk = 500;  // jobs created that may spoil a plan
-constexpr int kRetries = 5;  // of deadlocks and serialisation failures
+constexpr int kRetries = 5;          // of deadlocks and serialisation failures
 
 constexpr Query kBelievedJobs = {"believed_jobs", sql::kBelievedJobs};
 constexpr Query kClaim = {"claim", sql::kClaim};
@@ -95,7 +95,8 @@ class PostgresStore : public JobStore {
     const Params beat = Params().Add(request.session).Add(request.rate).Add(request.owned);
     const Params session = Params().Add(request.session);
     const Params none;
-    auto steps = db_.Pipeline({{&kBeat, &beat}, {&kChangedJobs, &session}, {&kLiveSessions, &none}, {&kStoreTime, &none}});
+    auto steps =
+        db_.Pipeline({{&kBeat, &beat}, {&kChangedJobs, &session}, {&kLiveSessions, &none}, {&kStoreTime, &none}});
     if (!steps) return tl::unexpected(steps.error());
     BeatReply reply;
     reply.live = (*steps)[0].size() == 1;
@@ -106,8 +107,8 @@ class PostgresStore : public JobStore {
       reply.total_rate = live.Float(i, 6);
       reply.total_jobs = live.Int64(i, 7);
       if (live.IsNull(i, 0)) continue;
-      reply.sessions.push_back({live.Int64(i, 0), std::string(live.Text(i, 1)), live.Int64(i, 2), Duration(live.Int64(i, 3)),
-                                live.Float(i, 4), live.Int64(i, 5)});
+      reply.sessions.push_back({live.Int64(i, 0), std::string(live.Text(i, 1)), live.Int64(i, 2),
+                                Duration(live.Int64(i, 3)), live.Float(i, 4), live.Int64(i, 5)});
     }
     reply.store_time = (*steps)[3].Time(0, 0);
     return reply;
@@ -127,7 +128,8 @@ class PostgresStore : public JobStore {
   Result<ClaimReply> Claim(const ClaimRequest& request) override {
     Params params;
     params.Add(request.session).Add(request.horizon.count()).Add(static_cast<std::int64_t>(request.limit));
-    params.AddArray<std::string_view>(request.queues.size(), [&](std::size_t i) { return std::string_view(request.queues[i]); });
+    params.AddArray<std::string_view>(request.queues.size(),
+                                      [&](std::size_t i) { return std::string_view(request.queues[i]); });
     return ReadClaimed(Retried(kClaim, params));
   }
 
@@ -161,7 +163,8 @@ class PostgresStore : public JobStore {
     const auto answer = [&](const Completion* c) -> CommitAnswer& {
       return reply.answers[static_cast<std::size_t>(c - completions.data())];
     };
-    if (auto s = CommitSpan(session, sorted.data(), sorted.size(), answer, &reply.store_time); !s) return tl::unexpected(s.error());
+    if (auto s = CommitSpan(session, sorted.data(), sorted.size(), answer, &reply.store_time); !s)
+      return tl::unexpected(s.error());
     return reply;
   }
 
@@ -223,7 +226,8 @@ class PostgresStore : public JobStore {
       }
       std::erase_if(ask, [&](std::size_t i) { return answered[i]; });
     }
-    if (!ask.empty()) return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", jobs[ask[0]].id));
+    if (!ask.empty())
+      return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", jobs[ask[0]].id));
     if (auto s = KeepStatistics(); !s) return tl::unexpected(s.error());
     return out;
   }
@@ -253,16 +257,17 @@ class PostgresStore : public JobStore {
   Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
     Params params;
     filter.job_id.empty() ? params.AddNull(postgres::kText) : params.Add(filter.job_id);
-    params.Add(filter.fire_from.value_or(FromMicros(0))).Add(filter.fire_to.value_or(Instant(std::chrono::sys_days(
-        std::chrono::year(9999) / 12 / 31))));
+    params.Add(filter.fire_from.value_or(FromMicros(0)))
+        .Add(filter.fire_to.value_or(Instant(std::chrono::sys_days(std::chrono::year(9999) / 12 / 31))));
     params.Add(static_cast<std::int64_t>(filter.limit));
     auto rows = db_.Execute(kListRuns, params);
     if (!rows) return Unavailable(rows.error());
     std::vector<RunInfo> out;
     for (int i = 0; i < rows->size(); ++i) {
       out.push_back({std::string(rows->Text(i, 0)), rows->Time(i, 1), rows->Time(i, 2), rows->Int32(i, 3),
-                     static_cast<Verdict>(rows->Int16(i, 4)), rows->Int64(i, 5), rows->TimeOrNone(i, 6), rows->TimeOrNone(i, 7),
-                     rows->Time(i, 8), std::string(rows->Text(i, 9)), std::string(rows->Text(i, 10))});
+                     static_cast<Verdict>(rows->Int16(i, 4)), rows->Int64(i, 5), rows->TimeOrNone(i, 6),
+                     rows->TimeOrNone(i, 7), rows->Time(i, 8), std::string(rows->Text(i, 9)),
+                     std::string(rows->Text(i, 10))});
     }
     return out;
   }
@@ -340,10 +345,12 @@ class PostgresStore : public JobStore {
       // The name was made by make_history_days; DETACH takes no parameters.
       const std::string name(old->Text(i, 0));
       const char* how = old->Bool(i, 1) ? "FINALIZE" : "CONCURRENTLY";
-      if (auto s = db_.Run(fmt::format("ALTER TABLE escapement.runs DETACH PARTITION escapement.{} {}", name, how)); !s) return s;
+      if (auto s = db_.Run(fmt::format("ALTER TABLE escapement.runs DETACH PARTITION escapement.{} {}", name, how)); !s)
+        return s;
       if (auto s = db_.Run(fmt::format("DROP TABLE escapement.{}", name)); !s) return s;
     }
-    if (auto rows = db_.Execute(kDropTombstones, Params().Add(options.history_days)); !rows) return tl::unexpected(rows.error());
+    if (auto rows = db_.Execute(kDropTombstones, Params().Add(options.history_days)); !rows)
+      return tl::unexpected(rows.error());
     return {};
   }
 
@@ -362,8 +369,8 @@ class PostgresStore : public JobStore {
     }
   }
 
-  // Everybody's plans were made for the table as it was. Autovacuum would notice a bulk load within minutes; until then a
-  // plan made for ten rows may walk over a million. Statistics anew at each doubling make all sessions plan again.
+  // Everybody's plans were made for the table as it was. Autovacuum would notice a bulk load within minutes; until then
+  // a plan made for ten rows may walk over a million. Statistics anew at each doubling make all sessions plan again.
   Status KeepStatistics() {
     if (created_ < kBulk) return {};
     auto believed = db_.Execute(kBelievedJobs, Params());
@@ -441,7 +448,8 @@ class PostgresStore : public JobStore {
 
   // An error of data does not fail its company: the batch is halved until the row that cannot be stored stands alone.
   template <typename Answer>
-  Status CommitSpan(SessionId session, const Completion* const* span, std::size_t n, const Answer& answer, Instant* store_time) {
+  Status CommitSpan(SessionId session, const Completion* const* span, std::size_t n, const Answer& answer,
+                    Instant* store_time) {
     if (n == 0) return {};
     Params p;
     p.Add(session);
@@ -468,7 +476,8 @@ class PostgresStore : public JobStore {
     });
     auto rows = Retried(kCommit, p);
     if (!rows && db_.last_sqlstate() == "23514") {  // no partition for today: nobody kept the days ahead
-      if (auto made = db_.Execute(kMakeHistoryDays, Params().Add(kDaysAhead)); !made) return tl::unexpected(made.error());
+      if (auto made = db_.Execute(kMakeHistoryDays, Params().Add(kDaysAhead)); !made)
+        return tl::unexpected(made.error());
       rows = Retried(kCommit, p);
     }
     if (!rows && postgres::IsDataError(db_.last_sqlstate())) {
@@ -555,13 +564,15 @@ class PostgresStore : public JobStore {
       p.Add(skipped->next.due_at);
     }
     p.Add(skipped ? skipped->run->settles : std::int64_t{0});
-    p.Add(skipped ? skipped->run->fire_time : present.fire_time).Add(skipped ? skipped->run->last_fire : present.fire_time);
+    p.Add(skipped ? skipped->run->fire_time : present.fire_time)
+        .Add(skipped ? skipped->run->last_fire : present.fire_time);
     auto done = db_.Execute(kResume, p);
     if (!done) return tl::unexpected(done.error());
     return {};
   }
 
-  Result<std::vector<JobInfo>> ListJobs(const std::string* id, const std::string& like, std::optional<JobState> state, int limit) {
+  Result<std::vector<JobInfo>> ListJobs(const std::string* id, const std::string& like, std::optional<JobState> state,
+                                        int limit) {
     Params p;
     id != nullptr ? p.Add(*id) : p.AddNull(postgres::kText);
     p.Add(like);

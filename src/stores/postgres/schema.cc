@@ -25,9 +25,10 @@ Result<int> CurrentVersion(Connection& connection) {
 }
 
 tl::unexpected<Error> Newer(int version) {
-  return Fail(Code::kConflict, fmt::format("the store's schema is newer than this program (version {}, this program knows {}): "
-                                           "use a newer program",
-                                           version, SchemaVersion()));
+  return Fail(Code::kConflict,
+              fmt::format("the store's schema is newer than this program (version {}, this program knows {}): "
+                          "use a newer program",
+                          version, SchemaVersion()));
 }
 
 }  // namespace
@@ -39,10 +40,11 @@ Status Migrate(Connection& connection, int to) {
   if (!version) return tl::unexpected(version.error());
   if (*version > SchemaVersion()) return Newer(*version);
   if (*version >= to) return {};
-  std::string sql = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7300105, 1);\n"
-                    "CREATE SCHEMA IF NOT EXISTS escapement;\n"
-                    "CREATE TABLE IF NOT EXISTS escapement.migrations (version integer PRIMARY KEY, "
-                    "applied_at timestamptz NOT NULL DEFAULT clock_timestamp());";
+  std::string sql =
+      "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7300105, 1);\n"
+      "CREATE SCHEMA IF NOT EXISTS escapement;\n"
+      "CREATE TABLE IF NOT EXISTS escapement.migrations (version integer PRIMARY KEY, "
+      "applied_at timestamptz NOT NULL DEFAULT clock_timestamp());";
   if (auto s = connection.Run(sql); !s) {
     (void)connection.Run("ROLLBACK");
     return s;
@@ -69,9 +71,10 @@ Status CheckSchema(Connection& connection) {
   if (*version == 0) {
     return Fail(Code::kConflict, "the store has no schema yet: run the migration first");
   }
-  return Fail(Code::kConflict, fmt::format("the store's schema is older than this program (version {}, needed {}): run the "
-                                           "migration first",
-                                           *version, SchemaVersion()));
+  return Fail(Code::kConflict,
+              fmt::format("the store's schema is older than this program (version {}, needed {}): run the "
+                          "migration first",
+                          *version, SchemaVersion()));
 }
 
 }  // namespace escapement::postgres
