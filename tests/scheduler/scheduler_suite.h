@@ -296,9 +296,13 @@ TEST_P(SchedulerSuite, AFailureIsTriedAgainAsOftenAsItsPolicySays) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(lines[i].attempt, i + 1);
     EXPECT_EQ(lines[i].fire, lines[0].fire);
-    if (i > 0) {
-      EXPECT_GE(lines[i].now - lines[i - 1].now, milliseconds(20));
-    }
+  }
+  // The delay is of the store's time: a task that reads its own clock may see it shorter.
+  auto attempts = client_->Runs({.job_id = "good"});
+  ASSERT_TRUE(attempts);
+  ASSERT_EQ(attempts->size(), 3U);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_GE(*attempts->at(i).started_at - *attempts->at(i + 1).finished_at, milliseconds(20));
   }
   for (const auto& report : notebook_.reports()) {
     const bool last = report.run.job->id == "good" ? report.run.attempt == 3 : report.run.attempt == 2;
