@@ -23,8 +23,19 @@ struct RunContext {
 // A task that blocks. Called on a thread of the pool. An error, or an exception, is the verdict "failed".
 using Handler = std::function<Status(const RunContext&)>;
 
-// Call it once, from any thread; calls after the first do nothing. Dropping every copy uncalled fails the run.
-using Done = std::function<void(Status)>;
+// Ends a run. Call it once, from any thread; calls after the first do nothing. Dropping every copy uncalled fails the
+// run.
+class Done {
+ public:
+  using Callback = std::function<void(Status, std::string)>;
+  Done() = default;
+  explicit Done(Callback callback) : callback_(std::move(callback)) {}
+  // `output`: what the task printed; the history keeps its last kOutputLimit bytes.
+  void operator()(Status status, std::string output = {}) const { callback_(std::move(status), std::move(output)); }
+
+ private:
+  Callback callback_;
+};
 
 // A task that starts something and returns at once; `done` ends the run. Called on one thread for all
 // asynchronous tasks, so it must not block.

@@ -97,7 +97,11 @@ struct RunInfo {
   Instant settled_at;
   std::string pod;
   std::string error;
+  std::string output;      // what the task printed, its last kOutputLimit bytes
+  bool triggered = false;  // a run that a user asked for, beside the schedule: it settles none of the job's points
 };
+
+inline constexpr std::size_t kOutputLimit = 16 * 1024;  // bytes of a task's output that the history keeps
 
 struct PodInfo {
   std::string name;
@@ -113,6 +117,7 @@ struct StoreStats {
 
 struct JobFilter {
   std::string id_prefix = {};
+  std::string after_id = {};  // only ids after this one, in byte order: the next page
   std::optional<JobState> state = {};
   int limit = 100;
 };

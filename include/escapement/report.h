@@ -15,6 +15,7 @@ struct RunReport {
   RunContext run;
   Verdict verdict = Verdict::kSucceeded;
   std::string error;
+  std::string output;    // what the task printed, its last kOutputLimit bytes
   bool retried = false;  // another attempt follows
 };
 

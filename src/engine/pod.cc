@@ -108,7 +108,20 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
       HandBack(it->second);
     }
   }
+  for (const CancelMark& mark : reply->cancelled) CancelRun(now, mark);
   if (++beats_since_recover_ >= kBeatsBetweenRecovers) need_recover_ = true;
+}
+
+void Pod::CancelRun(BootTime now, const CancelMark& mark) {
+  const auto it = held_.find(mark.key);
+  if (it == held_.end() || it->second.phase != Phase::kRunning) return;
+  const Present& p = it->second.job.present;
+  Run& run = runs_.at(it->second.run);
+  // The run under way may be of a later occurrence: the store hears of the one asked for with the next commit.
+  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.cancelled || run.timed_out) return;
+  run.cancelled = true;
+  cancels_.push_back(it->second.run);
+  timeouts_.emplace(now + options_.cancel_grace, it->second.run);
 }
 
 // Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is
@@ -395,15 +408,18 @@ void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
     if (held.job.present.attempt == 1) {
       counters_.lateness_max = std::max(counters_.lateness_max, started - held.job.present.fire_time);
     }
-    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !held.job.present.begun) {
+    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !r.cancelled && !held.job.present.begun) {
       held.phase = Phase::kWaiting;  // stopped by our shutdown: it runs again elsewhere
       HandBack(held);
       continue;
     }
-    Outcome outcome{f.verdict, started, clock_.At(f.finished_at), std::move(f.error)};
+    Outcome outcome{f.verdict, started, clock_.At(f.finished_at), std::move(f.error), std::move(f.output)};
     if (r.timed_out && f.verdict != Verdict::kSucceeded) {
       outcome.verdict = Verdict::kTimedOut;
       if (outcome.error.empty()) outcome.error = "timed out";
+    } else if (r.cancelled && f.verdict != Verdict::kSucceeded) {
+      outcome.verdict = Verdict::kCancelled;
+      if (outcome.error.empty()) outcome.error = "cancelled";
     }
     Finish(now, held, outcome);
   }
@@ -416,7 +432,8 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
     const auto run = runs_.find(id);
     if (run == runs_.end()) continue;
     const auto it = held_.find(run->second.key);
-    if (!run->second.timed_out) {
+    const bool cancelled = run->second.cancelled;
+    if (!run->second.timed_out && !cancelled) {
       run->second.timed_out = true;
       out->cancel.push_back(id);
       timeouts_.emplace(now + options_.cancel_grace, id);
@@ -424,7 +441,8 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
       runs_.erase(run);
       out->abandon.push_back(id);
       Finish(now, it->second,
-             {Verdict::kTimedOut, std::nullopt, clock_.At(now), "timed out and ignored its cancellation"});
+             {cancelled ? Verdict::kCancelled : Verdict::kTimedOut, std::nullopt, clock_.At(now),
+              cancelled ? "ignored its cancellation" : "timed out and ignored its cancellation"});
     }
   }
 }
@@ -435,6 +453,7 @@ void Pod::Finish(BootTime now, Held& held, const Outcome& outcome) {
   report.run = {held.job.definition, held.job.present.fire_time, held.job.present.attempt, held.job.fence, {}};
   report.verdict = outcome.verdict;
   report.error = outcome.error;
+  report.output = outcome.output;
   report.retried = settlement.retried;
   reports_.push_back(std::move(report));
   Settled(now, held, std::move(settlement));

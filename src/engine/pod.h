@@ -134,6 +134,7 @@ class Pod {
     JobKey key = 0;
     Fence fence = 0;
     bool timed_out = false;
+    bool cancelled = false;  // by a user
   };
   struct Timer {
     JobKey key = 0;
@@ -166,6 +167,7 @@ class Pod {
 
   // --- events' halves
   bool Answered(Channel& channel, BootTime now, const Error* error);
+  void CancelRun(BootTime now, const CancelMark& mark);
   void Watch(BootTime now, BootTime sent, const BeatReply& reply);
   void Rejoin();
   void Adopt(ClaimedJob job);

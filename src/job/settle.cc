@@ -55,7 +55,8 @@ Settlement Settle(const JobDefinition& job, const Present& present, const Outcom
                              .settles = 1,
                              .started_at = outcome.started_at,
                              .finished_at = outcome.finished_at,
-                             .error = MakeValidText(outcome.error)};
+                             .error = MakeValidText(outcome.error),
+                             .output = MakeValidTail(outcome.output, kOutputLimit)};
   const bool unsuccessful = outcome.verdict == Verdict::kFailed || outcome.verdict == Verdict::kTimedOut;
   if (unsuccessful && present.attempt < job.retry.max_attempts) {
     settlement.run->settles = 0;
@@ -95,6 +96,17 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
   return SkipStretch(job, present, LateUntil(job, present, now), Verdict::kSkippedMisfired);
 }
 
+Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
+                                          const std::optional<std::string>& payload) {
+  auto at = Schedule::At(now);
+  if (!at) return tl::unexpected(at.error());
+  JobDefinition child = job;
+  child.schedule = *std::move(at);
+  if (payload) child.payload = *payload;
+  if (const Status valid = Validate(child); !valid) return tl::unexpected(valid.error());
+  return child;
+}
+
 std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& present, Instant until,
                                       Verdict verdict) {
   const Instant first = present.fire_time;
@@ -110,7 +122,8 @@ std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& p
                              .settles = 1 + grid.Count(first + Duration(1), until),
                              .started_at = std::nullopt,
                              .finished_at = std::nullopt,
-                             .error = {}};
+                             .error = {},
+                             .output = {}};
   settlement.next = PlanFrom(last, grid.Next(last));
   return settlement;
 }

@@ -25,6 +25,7 @@ struct Present {
   bool begun = false;    // at_most_once: a started mark is set
   bool to_plan = false;  // the definition changed: plan anew from max(cursor, planned_from)
   Instant planned_from;  // time of the last change of the definition
+  friend bool operator==(const Present&, const Present&) = default;
 };
 
 // What the row becomes. No fire_time: the job is finished.
@@ -45,6 +46,7 @@ struct RunRecord {
   std::optional<Instant> started_at = {};
   std::optional<Instant> finished_at = {};
   std::string error = {};
+  std::string output = {};
 };
 
 struct Outcome {
@@ -52,6 +54,7 @@ struct Outcome {
   std::optional<Instant> started_at = {};
   std::optional<Instant> finished_at = {};
   std::string error = {};
+  std::string output = {};
 };
 
 struct Settlement {
@@ -71,6 +74,11 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
 // The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.
 // None when there is no point.
 std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& present, Instant until, Verdict verdict);
+
+// The definition of a child row that runs `job` once more at `now`, with a payload of its own if one is given.
+// kInvalidArgument for a payload that no job may have.
+Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
+                                          const std::optional<std::string>& payload);
 
 // A run of the present occurrence was started, or may have been: a change of definition leaves it as it is.
 bool WasStarted(const Present& present);

@@ -61,4 +61,12 @@ std::string MakeValidText(std::string_view text, std::size_t limit) {
   return valid;
 }
 
+std::string MakeValidTail(std::string_view text, std::size_t limit) {
+  if (text.size() > limit) text.remove_prefix(text.size() - limit);
+  std::string valid = MakeValidText(text, 3 * limit);  // a replacement is three bytes for one
+  std::size_t cut = valid.size() > limit ? valid.size() - limit : 0;
+  while (cut < valid.size() && (static_cast<unsigned char>(valid[cut]) & 0xC0) == 0x80) ++cut;
+  return valid.substr(cut);
+}
+
 }  // namespace escapement

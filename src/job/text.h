@@ -14,5 +14,7 @@ bool IsValidText(std::string_view text);
 bool IsPrintableText(std::string_view text);
 // `text` with every byte that is not valid replaced by U+FFFD, cut between characters to at most `limit` bytes.
 std::string MakeValidText(std::string_view text, std::size_t limit = kErrorTextLimit);
+// The same, but what is cut off is the front.
+std::string MakeValidTail(std::string_view text, std::size_t limit);
 
 }  // namespace escapement

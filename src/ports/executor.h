@@ -31,6 +31,7 @@ struct RunFinished {
   BootTime finished_at;
   Verdict verdict = Verdict::kSucceeded;  // kSucceeded, kFailed or kCancelled
   std::string error;                      // bounded
+  std::string output;                     // what the task printed, its last kOutputLimit bytes
 };
 
 // Thread-safe. Every started run is reported to the sink exactly once, from any thread.

@@ -10,6 +10,7 @@
 #include "escapement/job.h"
 #include "escapement/status.h"
 #include "escapement/time.h"
+#include "job/archive.h"
 #include "job/settle.h"
 
 namespace escapement {
@@ -36,12 +37,20 @@ struct BeatRequest {
   std::int64_t owned = 0;
 };
 
+// A run that a user asked to cancel.
+struct CancelMark {
+  JobKey key = 0;
+  Instant fire_time;
+  int attempt = 1;
+};
+
 struct BeatReply {
   bool live = false;                  // false: the session was ended; it never comes back
   std::vector<SessionView> sessions;  // all live ones, this one included
   double total_rate = 0;              // points a second of all active jobs, as last counted
   std::int64_t total_jobs = 0;        // active jobs, as last counted
   std::vector<JobKey> changed;        // owned jobs that a user changed, paused or removed: hand them back
+  std::vector<CancelMark> cancelled;  // owned runs that a user asked to cancel, until they are settled
   Instant store_time;                 // stamped as late as possible
 };
 
@@ -155,12 +164,30 @@ class JobStore {
   virtual Status Pause(const std::string& id) = 0;
   // Settles the paused stretch as one row of history.
   virtual Status Resume(const std::string& id) = 0;
+  // Runs the job once more, now, beside its schedule and whatever its state: a child row with the job's definition (and
+  // `payload`, if given) and the present instant as its schedule. Its runs are the job's, marked as triggered; it
+  // settles none of the job's points, is in no list, and ends with its settlement.
+  virtual Status Trigger(const std::string& id, const std::optional<std::string>& payload) = 0;
+  // Asks the owners of the job's runs under way, triggered ones included, to cancel them: rows that are owned and whose
+  // time to look has come. Beat tells them. kConflict: nothing of the job is under way.
+  virtual Status Cancel(const std::string& id) = 0;
   virtual Result<JobInfo> Get(const std::string& id) = 0;
   virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
   virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
   virtual Result<StoreStats> Stats() = 0;
   virtual Result<std::vector<PodInfo>> Pods() = 0;
   virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
+
+  // --- carrying jobs from store to store
+  // Jobs after `after_id` in the order of their ids; no triggered children.
+  virtual Result<std::vector<ArchivedJob>> ExportJobs(const std::string& after_id, int limit) = 0;
+  // History of these jobs, triggered runs included, after a position in its order.
+  virtual Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>& job_ids,
+                                                  const std::optional<RunPosition>& after, int limit) = 0;
+  // All or none of a batch. kConflict, naming it, when a job is there already. What ExportJobs gives afterwards is equal.
+  virtual Status ImportJobs(const std::vector<ArchivedJob>& jobs) = 0;
+  // Adds history to jobs that are there, changing nothing else of them. kNotFound, naming it, for an unknown job.
+  virtual Status ImportRuns(const std::vector<RunInfo>& runs) = 0;
 
   // --- upkeep: any pod, any time; the leader does it regularly
   // Counts the total rate anew, makes the partitions of the days ahead, drops history and tombstones beyond retention.

@@ -3,89 +3,18 @@
 
 #include <unistd.h>
 
-#include <map>
 #include <mutex>
 
 #include <fmt/format.h>
 
 #include "engine/driver.h"
 #include "executors/function/function_executor.h"
-#include "locks/memory/memory_locks.h"
-#include "locks/redis/redis_locks.h"
-#include "locks/redis/redis_notifier.h"
-#include "locks/redis/redis_url.h"
-#include "ports/job_store.h"
-#include "stores/memory/memory_store.h"
-#include "stores/postgres/postgres_notifier.h"
-#include "stores/postgres/postgres_store.h"
+#include "scheduler/services.h"
 
 namespace escapement {
 namespace {
 
 constexpr int kMostPods = 10'000;  // ordinals tried for a name
-
-bool StartsWith(const std::string& text, std::initializer_list<const char*> prefixes) {
-  for (const char* p : prefixes) {
-    if (text.starts_with(p)) return true;
-  }
-  return false;
-}
-
-// "memory:" and "memory:NAME" are one store (or lock service) for all schedulers of this process that name it, for as
-// long as one of them lives.
-template <typename T>
-std::shared_ptr<T> SharedByName(const std::string& name) {
-  static std::mutex mutex;
-  static std::map<std::string, std::weak_ptr<T>> all;
-  const std::lock_guard lock(mutex);
-  if (auto there = all[name].lock()) return there;
-  auto made = std::make_shared<T>();
-  all[name] = made;
-  return made;
-}
-
-struct Services {
-  // Shared: those of "memory:" by all schedulers that name them.
-  std::shared_ptr<JobStoreFactory> store;
-  std::shared_ptr<Locks> locks;
-  std::shared_ptr<Notifier> notifier;
-};
-
-Result<Services> Compose(const SchedulerOptions& options) {
-  Services s;
-  if (StartsWith(options.store_url, {"postgresql://", "postgres://"})) {
-    auto store = PostgresStoreFactory::Create(options.store_url);
-    if (!store) return tl::unexpected(store.error());
-    s.store = std::move(*store);
-  } else if (options.store_url.starts_with("memory:")) {
-    s.store = SharedByName<MemoryStoreFactory>(options.store_url);
-  } else {
-    return Fail(Code::kInvalidArgument,
-                "unknown store URL: expected postgresql://user:password@host:port/database or memory:");
-  }
-  const std::string locks = options.locks_url.empty() ? "memory:" : options.locks_url;
-  if (locks.starts_with("redis://") || locks.starts_with("rediss://")) {
-    auto url = ParseRedisUrl(locks);
-    if (!url) return tl::unexpected(url.error());
-    auto redis_locks = RedisLocks::Connect(*url);
-    if (!redis_locks) return tl::unexpected(redis_locks.error());
-    auto notifier = RedisNotifier::Connect(*url);
-    if (!notifier) return tl::unexpected(notifier.error());
-    s.locks = std::move(*redis_locks);
-    s.notifier = std::move(*notifier);
-  } else if (locks.starts_with("memory:")) {
-    s.locks = SharedByName<MemoryLocks>(locks);
-    if (options.store_url.starts_with("memory:")) {
-      s.notifier = SharedByName<MemoryNotifier>(locks);
-    } else {
-      s.notifier = std::make_shared<PostgresNotifier>(options.store_url);
-    }
-  } else {
-    return Fail(Code::kInvalidArgument,
-                "unknown locks URL: expected redis://user:password@host:port/database or memory:");
-  }
-  return s;
-}
 
 Status CheckOptions(const SchedulerOptions& o) {
   const auto bad = [](const char* what) { return Fail(Code::kInvalidArgument, what); };
@@ -260,7 +189,7 @@ class SchedulerImpl : public Scheduler {
 
 Result<std::unique_ptr<Scheduler>> Scheduler::Open(SchedulerOptions options) {
   if (auto s = CheckOptions(options); !s) return tl::unexpected(s.error());
-  auto services = Compose(options);
+  auto services = Connect(options.store_url, options.locks_url);
   if (!services) return tl::unexpected(services.error());
   auto client = services->store->Open();
   if (!client) return tl::unexpected(client.error());

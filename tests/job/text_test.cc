@@ -30,6 +30,14 @@ TEST(Text, ReplacesOnlyWhatIsNotValid) {
   EXPECT_EQ(MakeValidText("z\xC3\xBC", 2), "z") << "never cuts a character";
 }
 
+TEST(Text, OfATailTheFrontIsCut) {
+  EXPECT_EQ(MakeValidTail("abcdef", 3), "def");
+  EXPECT_EQ(MakeValidTail("ab\0c"s, 9), "ab\xEF\xBF\xBD" "c");
+  EXPECT_EQ(MakeValidTail("\xFF\xFF\xFF", 4), "\xEF\xBF\xBD") << "bounded after the replacement too";
+  EXPECT_TRUE(IsValidText(MakeValidTail("z\xC3\xBC\xC3\xBC", 3)));
+  EXPECT_EQ(MakeValidTail("", 3), "");
+}
+
 RC_GTEST_PROP(Text, MadeValidIsValidAndBounded, (const std::string& text)) {
   const auto limit = *rc::gen::inRange<std::size_t>(0, 40);
   const std::string valid = MakeValidText(text, limit);

@@ -64,10 +64,10 @@ struct FunctionExecutor::State {
   explicit State(std::size_t n) : threads(n) {}
 
   // The first report of a run counts.
-  void Report(const RunPtr& run, bool started, Verdict verdict, std::string error) {
+  void Report(const RunPtr& run, bool started, Verdict verdict, std::string error, std::string output = {}) {
     if (run->reported.exchange(true)) return;
     std::vector<RunFinished> finished(1);
-    finished[0] = {run->start.id, started, run->started_at, BootClock::now(), verdict, std::move(error)};
+    finished[0] = {run->start.id, started, run->started_at, BootClock::now(), verdict, std::move(error), std::move(output)};
     {
       const std::lock_guard lock(mutex);
       running.erase(run->start.id);
@@ -85,11 +85,12 @@ struct FunctionExecutor::State {
     if (sink) sink(std::move(finished));
   }
 
-  void Report(const RunPtr& run, const Status& status) {
+  void Report(const RunPtr& run, const Status& status, std::string output = {}) {
     if (status) {
-      Report(run, true, Verdict::kSucceeded, {});
+      Report(run, true, Verdict::kSucceeded, {}, std::move(output));
     } else {
-      Report(run, true, run->cancel.stop_requested() ? Verdict::kCancelled : Verdict::kFailed, status.error().message);
+      Report(run, true, run->cancel.stop_requested() ? Verdict::kCancelled : Verdict::kFailed, status.error().message,
+             std::move(output));
     }
   }
 
@@ -163,8 +164,10 @@ struct FunctionExecutor::State {
       self->Report(run, true, Verdict::kFailed, "the task dropped its completion without calling it");
     });
     try {
-      async_handlers.at(run->start.job->task)(ContextOf(*run),
-                                              [self, run, guard](const Status& status) { self->Report(run, status); });
+      const Done done([self, run, guard](const Status& status, std::string output) {
+        self->Report(run, status, std::move(output));
+      });
+      async_handlers.at(run->start.job->task)(ContextOf(*run), done);
     } catch (...) {  // `guard` here outlives the completion that unwinding dropped, so this report is the first
       Report(run, Fail(Code::kInternal, WordsOf(std::current_exception())));
     }

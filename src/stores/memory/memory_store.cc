@@ -12,17 +12,11 @@
 #include <fmt/format.h>
 
 #include "job/audit.h"
+#include "job/errors.h"
 #include "job/text.h"
 
 namespace escapement {
 namespace {
-
-// The reign of one version: it plans the points in (after, until].
-struct Segment {
-  Schedule grid;
-  Instant after;
-  std::optional<Instant> until;  // none: it reigns still
-};
 
 struct Row {
   JobKey key = 0;
@@ -32,15 +26,20 @@ struct Row {
   std::optional<SessionId> owner;
   Fence fence = 0;
   std::int64_t settled_total = 0;
-  std::vector<Segment> segments;  // by time
+  std::vector<Reign> reigns;             // by time
+  std::optional<JobKey> parent;          // of a triggered child
+  std::optional<CancelMark> cancel;      // what a user asked to cancel
 
   // A row to plan is looked at at once: its fire time belongs to a definition of the past.
   Instant LookAt() const { return present.to_plan ? present.planned_from : present.due_at; }
   bool Claimable() const { return !owner && state == JobState::kActive; }
+  // A removed job whose run is settled, or a child that has done what it was made for.
+  bool IsOver() const { return !owner && (state == JobState::kRemoved || (parent && state == JobState::kFinished)); }
 };
 
 struct RunRow {
   RunInfo info;
+  JobKey job = 0;  // of the parent, if it was triggered
   SessionId session = 0;
   Fence fence = 0;
   std::uint64_t sequence = 0;  // order of settling
@@ -57,10 +56,6 @@ struct Session {
 bool IsSkip(Verdict verdict) {
   return verdict == Verdict::kSkippedMisfired || verdict == Verdict::kSkippedOverlapped ||
          verdict == Verdict::kSkippedPaused;
-}
-
-Status NoSuchJob(const std::string& id) {
-  return Fail(Code::kNotFound, fmt::format("there is no job '{}'", MakeValidText(id, 200)));
 }
 
 }  // namespace
@@ -91,8 +86,7 @@ struct MemoryState {
       state_.greatest_fence = std::max(state_.greatest_fence, row_.fence);
       if (row_.Claimable()) state_.claimable.insert({row_.LookAt(), row_.key});
       if (row_.owner) state_.owned_by[*row_.owner].insert(row_.key);
-      // What a removed job waited for has happened.
-      if (row_.state == JobState::kRemoved && !row_.owner) state_.rows.erase(row_.key);
+      if (row_.IsOver()) state_.rows.erase(row_.key);
     }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
@@ -128,7 +122,10 @@ struct MemoryState {
                   .finished_at = run.finished_at,
                   .settled_at = now,
                   .pod = live == sessions.end() ? std::string() : live->second.pod,
-                  .error = MakeValidText(run.error)};
+                  .error = MakeValidText(run.error),
+                  .output = MakeValidTail(run.output, kOutputLimit),
+                  .triggered = row.parent.has_value()};
+    added.job = row.parent.value_or(row.key);
     added.session = session;
     added.fence = row.fence;
     added.sequence = ++last_sequence;
@@ -136,14 +133,15 @@ struct MemoryState {
   }
 
   // The reign of the new version begins: what was planned before it is settled, or given up.
-  void BeginSegment(Row& row, const Completion& completion) {
+  void BeginReign(Row& row, const Completion& completion) {
     const Present& present = row.present;
     const bool started = WasStarted(present);
     const bool keeps_occurrence = completion.run || (started && completion.next.fire_time == present.fire_time);
     const Instant until = keeps_occurrence ? present.fire_time : present.cursor;
     const Instant after = completion.run || !keeps_occurrence ? std::max(until, present.planned_from) : until;
-    row.segments.back().until = until;
-    row.segments.push_back({row.definition->schedule.AnchoredAt(present.created_at), after, std::nullopt});
+    row.reigns.back().until = until;
+    row.reigns.push_back(
+        {present.version, row.definition->schedule.AnchoredAt(present.created_at), after, std::nullopt});
   }
 
   CommitAnswer Commit(SessionId session, const Completion& completion, Instant now) {
@@ -165,9 +163,10 @@ struct MemoryState {
       return {.outcome = CommitOutcome::kStale, .kept = false, .error = {}};
     }
     if (completion.run) AddRun(*row, *completion.run, session, now);
-    if (!outdated && row->present.to_plan) BeginSegment(*row, completion);
+    if (!outdated && row->present.to_plan) BeginReign(*row, completion);
     row->present = Advance(row->present, completion.next);
     row->present.to_plan = outdated;
+    row->cancel.reset();
     if (outdated && completion.run->settles > 0) {
       // The occurrence after it is the new version's to choose; until then the row shows the settled one, which nobody
       // runs again (WasStarted), whoever dies before the plan is made.
@@ -201,6 +200,7 @@ struct MemoryState {
       Row& row = *Find(key);
       const Change change(*this, row);
       row.owner.reset();
+      row.cancel.reset();
       ++row.fence;
       row.present.lost += lost ? 1 : 0;
     }
@@ -224,15 +224,19 @@ struct MemoryState {
     return EnqueueOutcome::kUpdated;
   }
 
-  void Insert(const JobDefinition& definition, Instant now) {
+  // Above every fence that this id, removed and created again, had before; by the time as in the other stores.
+  Fence FirstFence(Instant now) const { return std::max(ToMicros(now) / 1000, greatest_fence + 1); }
+
+  void Insert(const JobDefinition& definition, Instant now, std::optional<JobKey> parent = {}) {
     const Schedule grid = definition.schedule.AnchoredAt(now);
     const Instant cursor = grid.FirstCursor(now);
     const std::optional<Instant> first = grid.Next(cursor);
     const JobKey key = ++last_key;
     Row& row = rows[key];
-    keys[definition.id] = key;
+    if (!parent) keys[definition.id] = key;
     const Change change(*this, row);
     row.key = key;
+    row.parent = parent;
     row.definition = std::make_shared<JobDefinition>(definition);
     row.state = first ? JobState::kActive : JobState::kFinished;
     row.present = {.created_at = now,
@@ -240,9 +244,8 @@ struct MemoryState {
                    .fire_time = first.value_or(cursor),
                    .due_at = first.value_or(cursor),
                    .planned_from = now};
-    // Above every fence that this id, removed and created again, had before; by the time as in the other stores.
-    row.fence = std::max(ToMicros(now) / 1000, greatest_fence + 1);
-    row.segments.push_back({grid, cursor, std::nullopt});
+    row.fence = FirstFence(now);
+    row.reigns.push_back({1, grid, cursor, std::nullopt});
   }
 
   // Settles what was missed while the row was paused.
@@ -283,14 +286,14 @@ struct MemoryState {
         spans.push_back({run.info.fire_time, run.info.last_fire, run.info.settles, run.info.verdict});
       }
     }
-    for (std::size_t i = 0; i < row.segments.size(); ++i) {
-      const Segment& segment = row.segments[i];
-      const Instant first = std::max(from, segment.after + Duration(1));
-      const Instant end = segment.until ? std::min(to, *segment.until + Duration(1)) : to;
-      const bool last = i + 1 == row.segments.size();
-      AuditJob(segment.grid, first, end, last ? std::move(spans) : spans, &audit);
+    for (std::size_t i = 0; i < row.reigns.size(); ++i) {
+      const Reign& reign = row.reigns[i];
+      const Instant first = std::max(from, reign.after + Duration(1));
+      const Instant end = reign.until ? std::min(to, *reign.until + Duration(1)) : to;
+      const bool last = i + 1 == row.reigns.size();
+      AuditJob(reign.grid, first, end, last ? std::move(spans) : spans, &audit);
     }
-    audit.jobs -= static_cast<std::int64_t>(row.segments.size()) - 1;  // they are one job
+    audit.jobs -= static_cast<std::int64_t>(row.reigns.size()) - 1;  // they are one job
   }
 };
 
@@ -331,6 +334,7 @@ class MemoryStore final : public JobStore {
     for (const auto& [key, row] : state_->rows) {
       const bool mine = row.owner && *row.owner == request.session;
       if (mine && (row.present.to_plan || row.state != JobState::kActive)) reply.changed.push_back(key);
+      if (mine && row.cancel) reply.cancelled.push_back(*row.cancel);
       if (row.state != JobState::kActive) continue;
       reply.total_rate += row.definition->schedule.Rate();
       ++reply.total_jobs;
@@ -417,6 +421,7 @@ class MemoryStore final : public JobStore {
       if (row == nullptr || row->owner != session || row->fence != fence) continue;
       const MemoryState::Change change(*state_, *row);
       row->owner.reset();
+      row->cancel.reset();
     }
     return {};
   }
@@ -426,7 +431,7 @@ class MemoryStore final : public JobStore {
     for (const JobDefinition& job : jobs) {
       if (const Status valid = Validate(job); !valid) return tl::unexpected<Error>(valid.error());
       if (!ids.insert(job.id).second) {
-        return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", job.id));
+        return GivenTwice(job.id);
       }
     }
     const std::lock_guard lock(state_->mutex);
@@ -467,10 +472,35 @@ class MemoryStore final : public JobStore {
     return {};
   }
 
+  Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
+    const std::lock_guard lock(state_->mutex);
+    const Row* row = state_->FindById(id);
+    if (row == nullptr) return NoSuchJob(id);
+    const Instant now = state_->clock();
+    auto child = TriggeredDefinition(*row->definition, now, payload);
+    if (!child) return tl::unexpected<Error>(child.error());
+    state_->Insert(*child, now, row->key);
+    return {};
+  }
+
+  Status Cancel(const std::string& id) override {
+    const std::lock_guard lock(state_->mutex);
+    const Row* job = state_->FindById(id);
+    if (job == nullptr) return NoSuchJob(id);
+    const Instant now = state_->clock();
+    bool any = false;
+    for (auto& [key, row] : state_->rows) {
+      if ((key != job->key && row.parent != job->key) || !row.owner || row.present.due_at > now) continue;
+      row.cancel = CancelMark{key, row.present.fire_time, row.present.attempt};
+      any = true;
+    }
+    return any ? Status() : NothingUnderWay(id);
+  }
+
   Result<JobInfo> Get(const std::string& id) override {
     const std::lock_guard lock(state_->mutex);
     const Row* row = state_->FindById(id);
-    if (row == nullptr) return tl::unexpected<Error>(NoSuchJob(id).error());
+    if (row == nullptr) return NoSuchJob(id);
     return state_->Describe(*row);
   }
 
@@ -478,9 +508,11 @@ class MemoryStore final : public JobStore {
     const std::lock_guard lock(state_->mutex);
     std::vector<JobInfo> jobs;
     const auto full = [&] { return static_cast<int>(jobs.size()) >= filter.limit; };
-    for (auto it = state_->keys.lower_bound(filter.id_prefix); it != state_->keys.end() && !full(); ++it) {
+    const std::string& from = std::max(filter.id_prefix, filter.after_id);
+    for (auto it = state_->keys.lower_bound(from); it != state_->keys.end() && !full(); ++it) {
       if (!it->first.starts_with(filter.id_prefix)) break;
       const Row& row = *state_->Find(it->second);
+      if (it->first == filter.after_id) continue;
       if (!filter.state || row.state == *filter.state) jobs.push_back(state_->Describe(row));
     }
     return jobs;
@@ -530,6 +562,72 @@ class MemoryStore final : public JobStore {
       state_->AuditRow(*state_->Find(it->second), from, to, audit);
     }
     return audit;
+  }
+
+  Result<std::vector<ArchivedJob>> ExportJobs(const std::string& after_id, int limit) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<ArchivedJob> jobs;
+    for (auto it = state_->keys.upper_bound(after_id); it != state_->keys.end(); ++it) {
+      if (static_cast<int>(jobs.size()) >= limit) break;
+      const Row& row = *state_->Find(it->second);
+      jobs.push_back({*row.definition, row.state, row.present, row.settled_total, row.reigns});
+    }
+    return jobs;
+  }
+
+  Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>& job_ids,
+                                          const std::optional<RunPosition>& after, int limit) override {
+    const std::lock_guard lock(state_->mutex);
+    std::unordered_set<JobKey> jobs;
+    for (const std::string& id : job_ids) {
+      if (const Row* row = state_->FindById(id)) jobs.insert(row->key);
+    }
+    std::vector<RunInfo> runs;
+    for (const auto& [key, job_runs] : state_->history) {
+      for (const RunRow& run : job_runs) {
+        if (jobs.contains(run.job) && (!after || PositionOf(run.info) > *after)) runs.push_back(run.info);
+      }
+    }
+    std::sort(runs.begin(), runs.end(),
+              [](const RunInfo& a, const RunInfo& b) { return PositionOf(a) < PositionOf(b); });
+    if (static_cast<int>(runs.size()) > limit) runs.resize(static_cast<std::size_t>(std::max(limit, 0)));
+    return runs;
+  }
+
+  Status ImportJobs(const std::vector<ArchivedJob>& jobs) override {
+    if (const Status valid = ValidateArchive(jobs); !valid) return valid;
+    const std::lock_guard lock(state_->mutex);
+    for (const ArchivedJob& job : jobs) {
+      if (state_->keys.contains(job.definition.id)) return AlreadyThere(job.definition.id);
+    }
+    for (const ArchivedJob& job : jobs) {
+      const JobKey key = ++state_->last_key;
+      Row& row = state_->rows[key];
+      state_->keys[job.definition.id] = key;
+      const MemoryState::Change change(*state_, row);
+      row.key = key;
+      row.definition = std::make_shared<JobDefinition>(job.definition);
+      row.state = job.state;
+      row.present = job.present;
+      row.fence = state_->FirstFence(state_->clock());
+      row.settled_total = job.settled_total;
+      row.reigns = job.reigns;
+    }
+    return {};
+  }
+
+  Status ImportRuns(const std::vector<RunInfo>& runs) override {
+    const std::lock_guard lock(state_->mutex);
+    for (const RunInfo& run : runs) {
+      if (!state_->keys.contains(run.job_id)) return NoSuchJob(run.job_id);
+    }
+    for (const RunInfo& run : runs) {
+      const JobKey job = state_->keys[run.job_id];
+      // The ledger of the job itself must not count what was triggered beside it.
+      const JobKey key = run.triggered ? ++state_->last_key : job;
+      state_->history[key].push_back({.info = run, .job = job, .sequence = ++state_->last_sequence});
+    }
+    return {};
   }
 
   Status Maintain(const MaintainOptions& options) override {

@@ -243,6 +243,24 @@ class PostgresStore : public JobStore {
     return status;
   }
 
+  Status Trigger(const std::string&, const std::optional<std::string>&) override {
+    return Fail(Code::kUnsupported, "trigger: not on PostgreSQL yet");
+  }
+  Status Cancel(const std::string&) override { return Fail(Code::kUnsupported, "cancel: not on PostgreSQL yet"); }
+  Result<std::vector<ArchivedJob>> ExportJobs(const std::string&, int) override {
+    return Fail(Code::kUnsupported, "export: not on PostgreSQL yet");
+  }
+  Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>&, const std::optional<RunPosition>&,
+                                          int) override {
+    return Fail(Code::kUnsupported, "export: not on PostgreSQL yet");
+  }
+  Status ImportJobs(const std::vector<ArchivedJob>&) override {
+    return Fail(Code::kUnsupported, "import: not on PostgreSQL yet");
+  }
+  Status ImportRuns(const std::vector<RunInfo>&) override {
+    return Fail(Code::kUnsupported, "import: not on PostgreSQL yet");
+  }
+
   Result<JobInfo> Get(const std::string& id) override {
     auto found = ListJobs(&id, "%", std::nullopt, 1);
     if (!found) return tl::unexpected(found.error());

@@ -1,0 +1,47 @@
+// Jobs and their history as they are carried from one store to another.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "escapement/job.h"
+#include "job/settle.h"
+
+namespace escapement {
+
+// The reign of one version of a job's schedule: it planned the points in (after, until].
+struct Reign {
+  int version = 1;
+  Schedule grid;  // anchored
+  Instant after;
+  std::optional<Instant> until;  // none: it reigns still
+  friend bool operator==(const Reign&, const Reign&) = default;
+};
+
+// A job without its owner and fence, which belong to one store.
+struct ArchivedJob {
+  JobDefinition definition;
+  JobState state = JobState::kActive;  // never kRemoved
+  Present present;
+  std::int64_t settled_total = 0;
+  std::vector<Reign> reigns;  // by time; a version that never planned has none
+  friend bool operator==(const ArchivedJob&, const ArchivedJob&) = default;
+};
+
+// A place in the order in which runs are exported: by job id, fire time, attempt, time of settling.
+struct RunPosition {
+  std::string job_id;
+  Instant fire_time;
+  int attempt = 0;
+  Instant settled_at;
+  friend auto operator<=>(const RunPosition&, const RunPosition&) = default;
+};
+inline RunPosition PositionOf(const RunInfo& run) { return {run.job_id, run.fire_time, run.attempt, run.settled_at}; }
+
+// kInvalidArgument naming the job: a bad definition, an id given twice, a state that no job rests in, reigns that are
+// none, out of order or end before the last.
+[[nodiscard]] Status ValidateArchive(const std::vector<ArchivedJob>& jobs);
+
+}  // namespace escapement

@@ -1,0 +1,26 @@
+// What every store answers in the same words.
+#pragma once
+
+#include <string>
+
+#include <fmt/format.h>
+
+#include "escapement/status.h"
+#include "job/text.h"
+
+namespace escapement {
+
+inline tl::unexpected<Error> NoSuchJob(const std::string& id) {
+  return Fail(Code::kNotFound, fmt::format("there is no job '{}'", MakeValidText(id, 200)));
+}
+inline tl::unexpected<Error> AlreadyThere(const std::string& id) {
+  return Fail(Code::kConflict, fmt::format("there is a job '{}' already", MakeValidText(id, 200)));
+}
+inline tl::unexpected<Error> GivenTwice(const std::string& id) {
+  return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", MakeValidText(id, 200)));
+}
+inline tl::unexpected<Error> NothingUnderWay(const std::string& id) {
+  return Fail(Code::kConflict, fmt::format("nothing of job '{}' is under way", MakeValidText(id, 200)));
+}
+
+}  // namespace escapement
