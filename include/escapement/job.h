@@ -99,6 +99,7 @@ struct RunInfo {
   std::string error;
   std::string output;      // what the task printed, its last kOutputLimit bytes
   bool triggered = false;  // a run that a user asked for, beside the schedule: it settles none of the job's points
+  friend bool operator==(const RunInfo&, const RunInfo&) = default;
 };
 
 inline constexpr std::size_t kOutputLimit = 16 * 1024;  // bytes of a task's output that the history keeps

@@ -408,7 +408,8 @@ void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
     if (held.job.present.attempt == 1) {
       counters_.lateness_max = std::max(counters_.lateness_max, started - held.job.present.fire_time);
     }
-    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !r.cancelled && !held.job.present.begun) {
+    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !r.cancelled &&
+        !held.job.present.begun) {
       held.phase = Phase::kWaiting;  // stopped by our shutdown: it runs again elsewhere
       HandBack(held);
       continue;

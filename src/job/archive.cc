@@ -6,6 +6,16 @@
 
 namespace escapement {
 
+ArchivedJob AtRest(ArchivedJob job) {
+  if (job.state != JobState::kFinished) return job;
+  Present& p = job.present;
+  p.fire_time = p.due_at = p.cursor;
+  p.attempt = 1;
+  p.lost = 0;
+  p.begun = false;
+  return job;
+}
+
 Status ValidateArchive(const std::vector<ArchivedJob>& jobs) {
   std::unordered_set<std::string_view> ids;
   for (const ArchivedJob& job : jobs) {

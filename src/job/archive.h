@@ -40,6 +40,10 @@ struct RunPosition {
 };
 inline RunPosition PositionOf(const RunInfo& run) { return {run.job_id, run.fire_time, run.attempt, run.settled_at}; }
 
+// The same whatever store it comes from: of a finished job, the fire time and the time to look are its cursor, and what
+// belonged to its last occurrence is gone.
+ArchivedJob AtRest(ArchivedJob job);
+
 // kInvalidArgument naming the job: a bad definition, an id given twice, a state that no job rests in, reigns that are
 // none, out of order or end before the last.
 [[nodiscard]] Status ValidateArchive(const std::vector<ArchivedJob>& jobs);

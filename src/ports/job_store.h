@@ -62,6 +62,7 @@ struct ClaimedJob {
   Present present;
 };
 
+// What is due comes first, by priority and then by time; then what will be due within the horizon, by time.
 struct ClaimRequest {
   SessionId session = 0;
   Duration horizon{0};  // claims jobs whose time to look is before store time + horizon
@@ -160,6 +161,7 @@ class JobStore {
 
   // --- what users do
   virtual Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) = 0;
+  // Triggered runs that nobody owns go with it.
   virtual Status Remove(const std::string& id) = 0;
   virtual Status Pause(const std::string& id) = 0;
   // Settles the paused stretch as one row of history.
@@ -181,10 +183,11 @@ class JobStore {
   // --- carrying jobs from store to store
   // Jobs after `after_id` in the order of their ids; no triggered children.
   virtual Result<std::vector<ArchivedJob>> ExportJobs(const std::string& after_id, int limit) = 0;
-  // History of these jobs, triggered runs included, after a position in its order.
+  // History of these jobs as they are there now, triggered runs included, after a position in its order.
   virtual Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>& job_ids,
                                                   const std::optional<RunPosition>& after, int limit) = 0;
-  // All or none of a batch. kConflict, naming it, when a job is there already. What ExportJobs gives afterwards is equal.
+  // All or none of a batch. kConflict, naming it, when a job is there already. What ExportJobs gives afterwards is
+  // equal.
   virtual Status ImportJobs(const std::vector<ArchivedJob>& jobs) = 0;
   // Adds history to jobs that are there, changing nothing else of them. kNotFound, naming it, for an unknown job.
   virtual Status ImportRuns(const std::vector<RunInfo>& runs) = 0;

@@ -32,7 +32,9 @@ TEST(Text, ReplacesOnlyWhatIsNotValid) {
 
 TEST(Text, OfATailTheFrontIsCut) {
   EXPECT_EQ(MakeValidTail("abcdef", 3), "def");
-  EXPECT_EQ(MakeValidTail("ab\0c"s, 9), "ab\xEF\xBF\xBD" "c");
+  EXPECT_EQ(MakeValidTail("ab\0c"s, 9),
+            "ab\xEF\xBF\xBD"
+            "c");
   EXPECT_EQ(MakeValidTail("\xFF\xFF\xFF", 4), "\xEF\xBF\xBD") << "bounded after the replacement too";
   EXPECT_TRUE(IsValidText(MakeValidTail("z\xC3\xBC\xC3\xBC", 3)));
   EXPECT_EQ(MakeValidTail("", 3), "");

@@ -26,9 +26,10 @@ struct Row {
   std::optional<SessionId> owner;
   Fence fence = 0;
   std::int64_t settled_total = 0;
-  std::vector<Reign> reigns;             // by time
-  std::optional<JobKey> parent;          // of a triggered child
-  std::optional<CancelMark> cancel;      // what a user asked to cancel
+  std::vector<Reign> reigns;         // by time
+  std::optional<JobKey> parent;      // of a triggered child
+  std::set<JobKey> children;         // triggered and not over
+  std::optional<CancelMark> cancel;  // what a user asked to cancel
 
   // A row to plan is looked at at once: its fire time belongs to a definition of the past.
   Instant LookAt() const { return present.to_plan ? present.planned_from : present.due_at; }
@@ -70,7 +71,8 @@ struct MemoryState {
   std::map<std::string, JobKey, std::less<>> keys;  // by id; removed jobs have no entry
   JobKey last_key = 0;
   Fence greatest_fence = 0;
-  std::set<std::pair<Instant, JobKey>> claimable;            // (time to look, key)
+  // (time to look, key) of claimable rows, by priority, the highest first.
+  std::map<int, std::set<std::pair<Instant, JobKey>>, std::greater<>> claimable;
   std::unordered_map<SessionId, std::set<JobKey>> owned_by;  // ended sessions have no entry
   std::unordered_map<JobKey, std::deque<RunRow>> history;    // in the order of settling; outlives the row
   std::uint64_t last_sequence = 0;
@@ -79,14 +81,16 @@ struct MemoryState {
   class Change {
    public:
     Change(MemoryState& state, Row& row) : state_(state), row_(row) {
-      if (row_.Claimable()) state_.claimable.erase({row_.LookAt(), row_.key});
+      if (row_.Claimable()) state_.claimable[row_.definition->priority].erase({row_.LookAt(), row_.key});
       if (row_.owner) state_.owned_by[*row_.owner].erase(row_.key);
     }
     ~Change() {
       state_.greatest_fence = std::max(state_.greatest_fence, row_.fence);
-      if (row_.Claimable()) state_.claimable.insert({row_.LookAt(), row_.key});
+      if (row_.Claimable()) state_.claimable[row_.definition->priority].insert({row_.LookAt(), row_.key});
       if (row_.owner) state_.owned_by[*row_.owner].insert(row_.key);
-      if (row_.IsOver()) state_.rows.erase(row_.key);
+      if (!row_.IsOver()) return;
+      if (Row* parent = row_.parent ? state_.Find(*row_.parent) : nullptr) parent->children.erase(row_.key);
+      state_.rows.erase(row_.key);
     }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
@@ -234,10 +238,11 @@ struct MemoryState {
     const JobKey key = ++last_key;
     Row& row = rows[key];
     if (!parent) keys[definition.id] = key;
-    const Change change(*this, row);
     row.key = key;
-    row.parent = parent;
     row.definition = std::make_shared<JobDefinition>(definition);
+    const Change change(*this, row);
+    row.parent = parent;
+    if (parent) Find(*parent)->children.insert(key);
     row.state = first ? JobState::kActive : JobState::kFinished;
     row.present = {.created_at = now,
                    .cursor = cursor,
@@ -364,11 +369,22 @@ class MemoryStore final : public JobStore {
     ClaimReply reply{.live = state_->sessions.contains(request.session), .jobs = {}, .store_time = now};
     if (!reply.live) return reply;
     std::vector<Row*> chosen;
-    for (const auto& [look_at, key] : state_->claimable) {
-      if (look_at >= now + request.horizon || static_cast<int>(chosen.size()) >= request.limit) break;
-      Row& row = *state_->Find(key);
-      const auto& queues = request.queues;
-      if (std::find(queues.begin(), queues.end(), row.definition->queue) != queues.end()) chosen.push_back(&row);
+    const auto limit = static_cast<std::size_t>(std::max(request.limit, 0));
+    const std::set<std::string_view> queues(request.queues.begin(), request.queues.end());
+    const auto wanted = [&](JobKey key) { return queues.contains(state_->Find(key)->definition->queue); };
+    // What is due, by priority; then what will be due soon, by time.
+    std::set<std::pair<Instant, JobKey>> soon;
+    for (const auto& [priority, rows] : state_->claimable) {
+      auto it = rows.begin();
+      for (; it != rows.end() && it->first <= now && chosen.size() < limit; ++it) {
+        if (wanted(it->second)) chosen.push_back(state_->Find(it->second));
+      }
+      for (std::size_t n = 0; it != rows.end() && it->first < now + request.horizon && n < limit; ++it) {
+        if (wanted(it->second)) soon.insert(*it), ++n;
+      }
+    }
+    for (auto it = soon.begin(); it != soon.end() && chosen.size() < limit; ++it) {
+      chosen.push_back(state_->Find(it->second));
     }
     for (Row* row : chosen) {
       const MemoryState::Change change(*state_, *row);
@@ -448,6 +464,12 @@ class MemoryStore final : public JobStore {
     const MemoryState::Change change(*state_, *row);
     state_->keys.erase(id);
     row->state = JobState::kRemoved;
+    const std::set<JobKey> children = row->children;
+    for (const JobKey key : children) {
+      Row& child = *state_->Find(key);
+      const MemoryState::Change removal(*state_, child);
+      if (!child.owner) child.state = JobState::kRemoved;
+    }
     return {};
   }
 
@@ -485,15 +507,17 @@ class MemoryStore final : public JobStore {
 
   Status Cancel(const std::string& id) override {
     const std::lock_guard lock(state_->mutex);
-    const Row* job = state_->FindById(id);
+    Row* job = state_->FindById(id);
     if (job == nullptr) return NoSuchJob(id);
     const Instant now = state_->clock();
     bool any = false;
-    for (auto& [key, row] : state_->rows) {
-      if ((key != job->key && row.parent != job->key) || !row.owner || row.present.due_at > now) continue;
-      row.cancel = CancelMark{key, row.present.fire_time, row.present.attempt};
+    const auto mark = [&](Row& row) {
+      if (!row.owner || row.present.due_at > now) return;
+      row.cancel = CancelMark{row.key, row.present.fire_time, row.present.attempt};
       any = true;
-    }
+    };
+    mark(*job);
+    for (const JobKey key : job->children) mark(*state_->Find(key));
     return any ? Status() : NothingUnderWay(id);
   }
 
@@ -541,7 +565,10 @@ class MemoryStore final : public JobStore {
     const std::lock_guard lock(state_->mutex);
     StoreStats stats;
     for (const auto& [key, row] : state_->rows) ++stats.jobs[row.state];
-    stats.overdue = std::distance(state_->claimable.begin(), state_->claimable.upper_bound({state_->clock(), kMaxKey}));
+    const Instant now = state_->clock();
+    for (const auto& [priority, rows] : state_->claimable) {
+      stats.overdue += std::distance(rows.begin(), rows.upper_bound({now, kMaxKey}));
+    }
     return stats;
   }
 
@@ -570,7 +597,7 @@ class MemoryStore final : public JobStore {
     for (auto it = state_->keys.upper_bound(after_id); it != state_->keys.end(); ++it) {
       if (static_cast<int>(jobs.size()) >= limit) break;
       const Row& row = *state_->Find(it->second);
-      jobs.push_back({*row.definition, row.state, row.present, row.settled_total, row.reigns});
+      jobs.push_back(AtRest({*row.definition, row.state, row.present, row.settled_total, row.reigns}));
     }
     return jobs;
   }
@@ -604,9 +631,9 @@ class MemoryStore final : public JobStore {
       const JobKey key = ++state_->last_key;
       Row& row = state_->rows[key];
       state_->keys[job.definition.id] = key;
-      const MemoryState::Change change(*state_, row);
       row.key = key;
       row.definition = std::make_shared<JobDefinition>(job.definition);
+      const MemoryState::Change change(*state_, row);
       row.state = job.state;
       row.present = job.present;
       row.fence = state_->FirstFence(state_->clock());
