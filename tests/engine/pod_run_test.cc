@@ -182,6 +182,75 @@ TEST(PodRun, ARunThatIgnoresItsCancellationIsGivenUpAndItsSlotIsFree) {
   EXPECT_THAT(world.Runs("hangs")[0].error, HasSubstr("ignored"));
 }
 
+TEST(PodRun, ACancelledRunEndsAtOnceAndTheScheduleGoesOn) {
+  World world;
+  world.task = [](const Started& s) { return Task{.duration = hours(1), .hangs = s.fire_time < kEpoch + seconds(5)}; };
+  world.Add("a");
+  JobDefinition job = EveryJob("j", seconds(10));
+  job.retry.max_attempts = 3;
+  world.Enqueue({job});
+  ASSERT_TRUE(world.RunUntil([&] { return !world.starts.empty(); }, seconds(30)));
+  world.RunFor(milliseconds(200));
+  ASSERT_TRUE(world.admin().Cancel("j"));
+  world.Tell(nullptr, Wake::kJobs);
+  world.RunFor(milliseconds(300));
+  const auto runs = world.Runs("j");
+  EXPECT_THAT(Verdicts(runs), ElementsAre(Verdict::kCancelled)) << "no other attempt, and no wait for a heartbeat";
+  EXPECT_EQ(runs.at(0).settles, 1);
+  EXPECT_NE(runs.at(0).error, "");
+}
+
+TEST(PodRun, ARunThatIgnoresItsCancellationIsGivenUp) {
+  World world;
+  world.task = [](const Started&) { return Task{.hangs = true, .ignores_cancel = true}; };
+  SimPod& a = world.Add("a");
+  world.Enqueue({OnceJob("j", seconds(1))});
+  ASSERT_TRUE(world.RunUntil([&] { return !world.starts.empty(); }, seconds(30)));
+  world.RunFor(seconds(1));
+  ASSERT_TRUE(world.admin().Cancel("j"));
+  world.RunFor(seconds(10));
+  EXPECT_THAT(Verdicts(world.Runs("j")), ElementsAre(Verdict::kCancelled));
+  EXPECT_EQ(a.pod().Counters().running, 0u);
+}
+
+TEST(PodRun, ACancellationThatComesTooLateHarmsNoLaterRun) {
+  World world;
+  world.task = [](const Started&) { return Task{.duration = milliseconds(150)}; };
+  // Commits are slow: the store still shows a run that ended long ago.
+  world.fate = [](const SimPod&, CallKind kind) {
+    return kind == CallKind::kCommit ? Fate{.delay = milliseconds(900)} : Fate{};
+  };
+  world.Add("a");
+  world.Enqueue({EveryJob("j", milliseconds(200))});
+  for (int i = 1; i < 100; ++i) {
+    world.RunUntil(milliseconds(170 * i));
+    (void)world.admin().Cancel("j");
+    world.Tell(nullptr, Wake::kJobs);
+  }
+  world.RunFor(seconds(3));
+  for (const RunInfo& run : world.Runs("j")) {
+    if (run.verdict == Verdict::kCancelled) {
+      EXPECT_LT(*run.finished_at - *run.started_at, milliseconds(150));
+    }
+  }
+  ExpectConserved(world, seconds(10));
+}
+
+TEST(PodRun, ATriggeredRunStartsAtOnceBesideTheSchedule) {
+  World world;
+  world.Add("a");
+  world.Enqueue({EveryJob("j", hours(1), seconds(1800))});
+  world.RunFor(seconds(5));
+  ASSERT_TRUE(world.admin().Trigger("j", std::nullopt));
+  world.Tell(nullptr, Wake::kJobs);
+  world.RunFor(milliseconds(100));
+  ASSERT_THAT(world.starts, SizeIs(1));
+  const auto runs = world.Runs("j");
+  ASSERT_THAT(runs, SizeIs(1));
+  EXPECT_TRUE(runs[0].triggered);
+  EXPECT_EQ(world.Get("j").settled_total, 0);
+}
+
 TEST(PodRun, ARunThatSucceedsAfterItsTimeoutSucceeded) {
   World world;
   world.task = [](const Started&) { return Task{.duration = milliseconds(600), .ignores_cancel = true}; };
