@@ -141,6 +141,19 @@ TEST_P(LocksContract, ALostLeaseIsNeitherRenewedNorReleased) {
   EXPECT_TRUE(Renew(other(), *lease));
 }
 
+TEST_P(LocksContract, AnExpiredLeaseIsNeitherRenewedNorReleasedThoughNobodyTookIt) {
+  const auto lease = Acquire(one(), "name", kShort);
+  ASSERT_TRUE(lease);
+  if (locks_.pass) {
+    locks_.pass(kShort);
+  } else {
+    std::this_thread::sleep_for(4 * kShort);
+  }
+  EXPECT_FALSE(Renew(one(), *lease));
+  EXPECT_FALSE(Release(one(), *lease));
+  EXPECT_TRUE(Acquire(other(), "name"));
+}
+
 TEST_P(LocksContract, OnlyItsTokenReleasesALease) {
   const auto lease = Acquire(one(), "token");
   ASSERT_TRUE(lease);

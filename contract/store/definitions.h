@@ -56,6 +56,15 @@ TEST_P(StoreContract, ABatchWithOneBadJobChangesNothing) {
   EXPECT_EQ(Get("old").version, 1);
 }
 
+TEST_P(StoreContract, AJobGivenTwiceInABatchIsRefused) {
+  const auto result = store_->Enqueue({Hourly("a"), Hourly("b"), Hourly("a", 20 * kMinute)});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kInvalidArgument);
+  EXPECT_THAT(result.error().message, testing::HasSubstr("'a'"));
+  EXPECT_FALSE(Exists("a"));
+  EXPECT_FALSE(Exists("b"));
+}
+
 TEST_P(StoreContract, ABatchAnswersEachJobForItself) {
   Enqueue(Hourly("same"));
   Enqueue(Hourly("changed"));

@@ -111,6 +111,7 @@ TEST_P(StoreContract, ReclaimHandsJobsBackAndCountsThemLost) {
   EXPECT_EQ(reply.still_owned, 0);
   EXPECT_FALSE(Must(store_->Reclaim(dead, beat)).ended) << "it was ended before";
 
+  EXPECT_GT(Get("a").fence, owned[0].fence) << "what the dead pod still does is stale before the next owner comes";
   const SessionId heir = OpenSession();
   const auto inherited = Claim(heir);
   ASSERT_EQ(inherited.size(), 2U);

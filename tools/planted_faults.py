@@ -1,0 +1,113 @@
+"""The mistakes that tools/planted-faults plants: those of other schedulers, and those that each rule of the store's
+protocol is there to prevent."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    name: str
+    program: str  # the test program that must fail
+    file: str
+    old: str  # found once in the file
+    new: str
+
+
+_MEMORY = ("memory_store_test", "src/stores/memory/memory_store.cc")
+_LOCKS = ("memory_locks_test", "src/locks/memory/memory_locks.cc")
+_NOTIFIER = ("memory_locks_test", "src/locks/memory/memory_notifier.cc")
+
+FAULTS = [
+    # --- claim
+    Fault("claim without a new fence", *_MEMORY, "row->owner = request.session;\n      ++row->fence;",
+          "row->owner = request.session;"),
+    Fault("claim for a session that was ended", *_MEMORY, "if (!reply.live) return reply;", ""),
+    Fault("claim of a job that somebody owns", *_MEMORY,
+          "bool Claimable() const { return !owner && state == JobState::kActive; }",
+          "bool Claimable() const { return state == JobState::kActive; }"),
+    Fault("claim of a paused job", *_MEMORY, "bool Claimable() const { return !owner && state == JobState::kActive; }",
+          "bool Claimable() const { return !owner; }"),
+    Fault("claim ignores the priority", *_MEMORY, "std::greater<>> claimable;", "std::less<>> claimable;"),
+    Fault("claim ignores the queue", *_MEMORY,
+          "return queues.contains(state_->Find(key)->definition->queue);", "return key > 0;"),
+    Fault("claim ignores the horizon", *_MEMORY, "it->first < now + request.horizon && n < limit", "n < limit"),
+    Fault("claim one more than the limit", *_MEMORY, "std::max(request.limit, 0))", "std::max(request.limit, 0) + 1)"),
+    # --- commit
+    Fault("commit by owner alone, without the fence", *_MEMORY,
+          "row->owner == session && row->fence == completion.fence;", "row->owner == session;"),
+    Fault("commit by fence alone, whoever owns", *_MEMORY,
+          "row->owner == session && row->fence == completion.fence;", "row->fence == completion.fence;"),
+    Fault("commit applied twice", *_MEMORY,
+          "if (!owns || row->present.fire_time != completion.fire_time || row->present.attempt != completion.attempt) {",
+          "if (!owns) {"),
+    Fault("commit compares the occurrence, but not the attempt", *_MEMORY,
+          "completion.fire_time || row->present.attempt != completion.attempt) {", "completion.fire_time) {"),
+    Fault("a resend is answered as stale", *_MEMORY, "const bool applied = WasApplied(session, completion);",
+          "const bool applied = false;"),
+    Fault("a removed job is kept", *_MEMORY,
+          "completion.keep && more && !outdated && row->state == JobState::kActive;",
+          "completion.keep && more && !outdated;"),
+    Fault("a job that changed is kept", *_MEMORY,
+          "completion.keep && more && !outdated && row->state == JobState::kActive;",
+          "completion.keep && more && row->state == JobState::kActive;"),
+    Fault("a skip under an older version is applied", *_MEMORY,
+          "if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {",
+          "if (outdated && !completion.run) {"),
+    Fault("a plan under an older version is applied", *_MEMORY,
+          "if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {",
+          "if (outdated && completion.run && IsSkip(completion.run->verdict)) {"),
+    Fault("history is written, the total is not", *_MEMORY, "    row.settled_total += run.settles;\n", ""),
+    Fault("the settled point is due again", "memory_store_test", "src/job/settle.cc",
+          "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));",
+          "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after - Duration(1)));"),
+    Fault("a point at the very start is left out", "schedule_test", "src/schedule/every.cc",
+          "if (after >= first_) next +=", "if (after + Duration(1) >= first_) next +="),
+    # --- begin, release
+    Fault("begin without the fence", *_MEMORY, "row->owner == session && row->fence == request.fence &&",
+          "row->owner == session &&"),
+    Fault("a started mark is not kept", *_MEMORY, "if (may) row->present.begun = true;", ""),
+    Fault("release under another fence", *_MEMORY, "row->owner != session || row->fence != fence) continue;",
+          "row->owner != session) continue;"),
+    # --- death
+    Fault("reclaim of a session that beat again", *_MEMORY,
+          "if (live != state_->sessions.end() && live->second.beat != beat) return ReclaimReply{};", ""),
+    Fault("reclaim leaves the session alive", *_MEMORY, "const bool ended = state_->sessions.erase(session) > 0;",
+          "const bool ended = state_->sessions.contains(session);"),
+    Fault("reclaim under the old fence", *_MEMORY, "      row.cancel.reset();\n      ++row.fence;\n",
+          "      row.cancel.reset();\n"),
+    Fault("dead pods are not counted", *_MEMORY, "row.present.lost += lost ? 1 : 0;", "(void)lost;"),
+    Fault("a pod that stops counts as dead", *_MEMORY, "state_->HandBack(session, /*lost=*/false);",
+          "state_->HandBack(session, /*lost=*/true);"),
+    # --- users
+    Fault("a change takes effect on the occurrence under way", *_MEMORY, "    row->present.to_plan = true;\n", ""),
+    Fault("the version stays", *_MEMORY, "    ++row->present.version;\n", ""),
+    Fault("resume forgets the paused stretch", *_MEMORY,
+          "if (!row->owner) state_->SkipPaused(*row, state_->clock());", ""),
+    Fault("fences of an id start again", *_MEMORY, "return std::max(ToMicros(now) / 1000, greatest_fence + 1);",
+          "return ToMicros(now) > 0 ? 1 : 0;"),
+    Fault("half a batch is enqueued", *_MEMORY, "return GivenTwice(job.id);", "break;"),
+    Fault("a triggered run replaces its job", *_MEMORY, "if (!parent) keys[definition.id] = key;",
+          "keys[definition.id] = key;"),
+    Fault("a triggered run is marked as a scheduled one", *_MEMORY, ".triggered = row.parent.has_value()",
+          ".triggered = false"),
+    Fault("a cancellation outlives its attempt", *_MEMORY, "    row->present.to_plan = outdated;\n    row->cancel.reset();",
+          "    row->present.to_plan = outdated;"),
+    Fault("an import overwrites", *_MEMORY,
+          "if (state_->keys.contains(job.definition.id)) return AlreadyThere(job.definition.id);", ""),
+    # --- the law
+    Fault("the audit forgets what an older version planned", *_MEMORY,
+          "for (std::size_t i = 0; i < row.reigns.size(); ++i) {",
+          "for (std::size_t i = row.reigns.size() - 1; i < row.reigns.size(); ++i) {"),
+    Fault("the audit counts a reign's first instant twice", *_MEMORY, "std::max(from, reign.after + Duration(1));",
+          "std::max(from, reign.after);"),
+    # --- locks and wake-ups
+    Fault("a lock is given while it is held", *_LOCKS,
+          "if (!lock.token.empty() && now < lock.until) return std::nullopt;", ""),
+    Fault("renewal without a look at the holder", *_LOCKS, "found->second.token == lease.token &&", ""),
+    Fault("renewal of what has expired", *_LOCKS, "                    clock_() < found->second.until;",
+          "                    true;"),
+    Fault("a lock's fence stands still", *_LOCKS, "  ++lock.fence;\n", ""),
+    Fault("a lost wake-up", *_NOTIFIER, "  state_->Push({.only = 0, .channel = channel, .text = message});\n", ""),
+    Fault("a wake-up on every channel", *_NOTIFIER, "if (next->second.channel != message.channel) continue;", ""),
+    Fault("a callback after its subscription's end", *_NOTIFIER,
+          "state->changed.wait(end, [&state, id] { return state->calling != id; });", ""),
+]
