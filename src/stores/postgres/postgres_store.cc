@@ -9,7 +9,9 @@
 
 #include "job/audit.h"
 #include "job/definition_json.h"
+#include "job/errors.h"
 #include "job/text.h"
+#include "stores/postgres/archive.h"
 #include "stores/postgres/connection.h"
 #include "stores/postgres/schema.h"
 #include "stores/postgres/sql/queries.h"
@@ -29,6 +31,9 @@ constexpr int kRetries = 5;          // of deadlocks and serialisation failures
 
 constexpr Query kBelievedJobs = {"believed_jobs", sql::kBelievedJobs};
 constexpr Query kClaim = {"claim", sql::kClaim};
+constexpr Query kTrigger = {"trigger_job", sql::kTrigger};
+constexpr Query kCancel = {"cancel_job", sql::kCancel};
+constexpr Query kCancelledJobs = {"cancelled_jobs", sql::kCancelledJobs};
 constexpr Query kRecover = {"recover", sql::kRecover};
 constexpr Query kCommit = {"commit", sql::kCommit};
 constexpr Query kSettledBefore = {"settled_before", sql::kSettledBefore};
@@ -95,8 +100,11 @@ class PostgresStore : public JobStore {
     const Params beat = Params().Add(request.session).Add(request.rate).Add(request.owned);
     const Params session = Params().Add(request.session);
     const Params none;
-    auto steps =
-        db_.Pipeline({{&kBeat, &beat}, {&kChangedJobs, &session}, {&kLiveSessions, &none}, {&kStoreTime, &none}});
+    auto steps = db_.Pipeline({{&kBeat, &beat},
+                               {&kChangedJobs, &session},
+                               {&kLiveSessions, &none},
+                               {&kCancelledJobs, &session},
+                               {&kStoreTime, &none}});
     if (!steps) return tl::unexpected(steps.error());
     BeatReply reply;
     reply.live = (*steps)[0].size() == 1;
@@ -110,7 +118,11 @@ class PostgresStore : public JobStore {
       reply.sessions.push_back({live.Int64(i, 0), std::string(live.Text(i, 1)), live.Int64(i, 2),
                                 Duration(live.Int64(i, 3)), live.Float(i, 4), live.Int64(i, 5)});
     }
-    reply.store_time = (*steps)[3].Time(0, 0);
+    const Rows& marks = (*steps)[3];
+    for (int i = 0; i < marks.size(); ++i) {
+      reply.cancelled.push_back({marks.Int64(i, 0), marks.Time(i, 1), marks.Int32(i, 2)});
+    }
+    reply.store_time = (*steps)[4].Time(0, 0);
     return reply;
   }
 
@@ -194,7 +206,7 @@ class PostgresStore : public JobStore {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       if (auto s = Validate(jobs[i]); !s) return tl::unexpected(s.error());
       if (!index.emplace(jobs[i].id, i).second) {
-        return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one call", jobs[i].id));
+        return GivenTwice(jobs[i].id);
       }
       const Schedule schedule = jobs[i].schedule.AnchoredAt(*now);
       const Instant cursor = schedule.FirstCursor(*now);
@@ -232,8 +244,8 @@ class PostgresStore : public JobStore {
     return out;
   }
 
-  Status Remove(const std::string& id) override { return One(kRemove, id, "there is no job '{}'"); }
-  Status Pause(const std::string& id) override { return One(kPause, id, "there is no job '{}'"); }
+  Status Remove(const std::string& id) override { return One(kRemove, id); }
+  Status Pause(const std::string& id) override { return One(kPause, id); }
 
   Status Resume(const std::string& id) override {
     if (auto s = db_.Run("BEGIN"); !s) return s;
@@ -243,34 +255,49 @@ class PostgresStore : public JobStore {
     return status;
   }
 
-  Status Trigger(const std::string&, const std::optional<std::string>&) override {
-    return Fail(Code::kUnsupported, "trigger: not on PostgreSQL yet");
-  }
-  Status Cancel(const std::string&) override { return Fail(Code::kUnsupported, "cancel: not on PostgreSQL yet"); }
-  Result<std::vector<ArchivedJob>> ExportJobs(const std::string&, int) override {
-    return Fail(Code::kUnsupported, "export: not on PostgreSQL yet");
-  }
-  Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>&, const std::optional<RunPosition>&,
-                                          int) override {
-    return Fail(Code::kUnsupported, "export: not on PostgreSQL yet");
-  }
-  Status ImportJobs(const std::vector<ArchivedJob>&) override {
-    return Fail(Code::kUnsupported, "import: not on PostgreSQL yet");
-  }
-  Status ImportRuns(const std::vector<RunInfo>&) override {
-    return Fail(Code::kUnsupported, "import: not on PostgreSQL yet");
+  Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
+    auto job = Get(id);
+    if (!job) return tl::unexpected(job.error());
+    auto now = Now();
+    if (!now) return tl::unexpected(now.error());
+    auto child = TriggeredDefinition(job->definition, *now, payload);
+    if (!child) return tl::unexpected(child.error());
+    Params params;
+    params.Add(id).Add(DefinitionToJson(*child)).Add(child->queue).Add(child->priority).Add(*now);
+    auto made = Retried(kTrigger, params);
+    if (!made) return tl::unexpected(made.error());
+    return made->size() == 0 ? NoSuchJob(id) : Status();
   }
 
+  Status Cancel(const std::string& id) override {
+    auto counts = Retried(kCancel, Params().Add(id));
+    if (!counts) return tl::unexpected(counts.error());
+    if (counts->Int64(0, 0) == 0) return NoSuchJob(id);
+    return counts->Int64(0, 1) == 0 ? NothingUnderWay(id) : Status();
+  }
+
+  Result<std::vector<ArchivedJob>> ExportJobs(const std::string& after_id, int limit) override {
+    return postgres::ExportJobs(db_, after_id, limit);
+  }
+  Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>& job_ids,
+                                          const std::optional<RunPosition>& after, int limit) override {
+    return postgres::ExportRuns(db_, job_ids, after, limit);
+  }
+  Status ImportJobs(const std::vector<ArchivedJob>& jobs) override {
+    if (auto s = postgres::ImportJobs(db_, jobs); !s) return s;
+    created_ += static_cast<std::int64_t>(jobs.size());
+    return KeepStatistics();
+  }
+  Status ImportRuns(const std::vector<RunInfo>& runs) override { return postgres::ImportRuns(db_, runs); }
+
   Result<JobInfo> Get(const std::string& id) override {
-    auto found = ListJobs(&id, "%", std::nullopt, 1);
+    auto found = ListJobs(&id, {.limit = 1});
     if (!found) return tl::unexpected(found.error());
-    if (found->empty()) return Fail(Code::kNotFound, fmt::format("there is no job '{}'", id));
+    if (found->empty()) return NoSuchJob(id);
     return std::move(found->front());
   }
 
-  Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
-    return ListJobs(nullptr, LikePrefix(filter.id_prefix), filter.state, filter.limit);
-  }
+  Result<std::vector<JobInfo>> List(const JobFilter& filter) override { return ListJobs(nullptr, filter); }
 
   Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
     Params params;
@@ -280,14 +307,7 @@ class PostgresStore : public JobStore {
     params.Add(static_cast<std::int64_t>(filter.limit));
     auto rows = db_.Execute(kListRuns, params);
     if (!rows) return Unavailable(rows.error());
-    std::vector<RunInfo> out;
-    for (int i = 0; i < rows->size(); ++i) {
-      out.push_back({std::string(rows->Text(i, 0)), rows->Time(i, 1), rows->Time(i, 2), rows->Int32(i, 3),
-                     static_cast<Verdict>(rows->Int16(i, 4)), rows->Int64(i, 5), rows->TimeOrNone(i, 6),
-                     rows->TimeOrNone(i, 7), rows->Time(i, 8), std::string(rows->Text(i, 9)),
-                     std::string(rows->Text(i, 10))});
-    }
-    return out;
+    return postgres::ReadRuns(*rows);
   }
 
   Result<StoreStats> Stats() override {
@@ -398,11 +418,10 @@ class PostgresStore : public JobStore {
     return db_.Run("ANALYZE escapement.jobs, escapement.definitions");
   }
 
-  Status One(const Query& query, const std::string& id, fmt::format_string<const std::string&> otherwise) {
+  Status One(const Query& query, const std::string& id) {
     auto rows = Retried(query, Params().Add(id));
     if (!rows) return tl::unexpected(rows.error());
-    if (rows->size() == 0) return Fail(Code::kNotFound, fmt::format(otherwise, id));
-    return {};
+    return rows->size() == 0 ? NoSuchJob(id) : Status();
   }
 
   // Ends a session (if its beat still is `beat`, when given) and hands its rows back.
@@ -492,6 +511,11 @@ class PostgresStore : public JobStore {
       if (IsValidText(span[i]->run->error)) return span[i]->run->error;
       return mended.emplace_back(MakeValidText(span[i]->run->error));
     });
+    p.AddArray<std::string_view>(n, [&](std::size_t i) -> std::string_view {
+      if (!span[i]->run || span[i]->run->output.empty()) return "";
+      if (span[i]->run->output.size() <= kOutputLimit && IsValidText(span[i]->run->output)) return span[i]->run->output;
+      return mended.emplace_back(MakeValidTail(span[i]->run->output, kOutputLimit));
+    });
     auto rows = Retried(kCommit, p);
     if (!rows && db_.last_sqlstate() == "23514") {  // no partition for today: nobody kept the days ahead
       if (auto made = db_.Execute(kMakeHistoryDays, Params().Add(kDaysAhead)); !made)
@@ -552,7 +576,7 @@ class PostgresStore : public JobStore {
   Status ResumeLocked(const std::string& id) {
     auto rows = db_.Execute(kLockJob, Params().Add(id));
     if (!rows) return tl::unexpected(rows.error());
-    if (rows->size() == 0) return Fail(Code::kNotFound, fmt::format("there is no job '{}'", id));
+    if (rows->size() == 0) return NoSuchJob(id);
     if (static_cast<JobState>(rows->Int16(0, 2)) != JobState::kPaused) return {};
     auto definition = DefinitionFromJson(id, rows->Text(0, 1));
     if (!definition) return tl::unexpected(definition.error());
@@ -589,17 +613,16 @@ class PostgresStore : public JobStore {
     return {};
   }
 
-  Result<std::vector<JobInfo>> ListJobs(const std::string* id, const std::string& like, std::optional<JobState> state,
-                                        int limit) {
+  Result<std::vector<JobInfo>> ListJobs(const std::string* id, const JobFilter& filter) {
     Params p;
     id != nullptr ? p.Add(*id) : p.AddNull(postgres::kText);
-    p.Add(like);
-    if (state) {
-      p.Add(static_cast<std::int32_t>(*state));
+    p.Add(LikePrefix(filter.id_prefix));
+    if (filter.state) {
+      p.Add(static_cast<std::int32_t>(*filter.state));
     } else {
       p.AddNull(postgres::kInt4);
     }
-    p.Add(static_cast<std::int64_t>(limit));
+    p.Add(static_cast<std::int64_t>(filter.limit)).Add(filter.after_id);
     auto rows = db_.Execute(kListJobs, p);
     if (!rows) return Unavailable(rows.error());
     std::vector<JobInfo> out;

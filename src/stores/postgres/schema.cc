@@ -9,9 +9,16 @@
 namespace escapement::postgres {
 namespace {
 
-constexpr std::array kMigrations = {sql::k0001Jobs};
+struct Migration {
+  std::string_view sql;
+  int compatible_from;  // the oldest program that can work on what it leaves behind
+};
+constexpr std::array kMigrations = {Migration{sql::k0001Jobs, 1}, Migration{sql::k0002TriggersArchiveSql, 1}};
 
 constexpr Query kVersionTable = {"version_table", "SELECT to_regclass('escapement.migrations') IS NOT NULL"};
+constexpr Query kCompatibleFrom = {"compatible_from",
+                                   "SELECT COALESCE(compatible_from, version) FROM escapement.migrations "
+                                   "ORDER BY version DESC LIMIT 1"};
 constexpr Query kVersion = {"schema_version", "SELECT COALESCE(max(version), 0)::integer FROM escapement.migrations"};
 
 // 0: absent.
@@ -24,11 +31,14 @@ Result<int> CurrentVersion(Connection& connection) {
   return version->Int32(0, 0);
 }
 
-tl::unexpected<Error> Newer(int version) {
+// A schema newer than `program` knows: may it work on it?
+Status AcceptNewer(Connection& connection, int version, int program) {
+  auto from = connection.Execute(kCompatibleFrom, Params());
+  if (from && from->size() == 1 && from->Int32(0, 0) <= program) return {};
   return Fail(Code::kConflict,
               fmt::format("the store's schema is newer than this program (version {}, this program knows {}): "
                           "use a newer program",
-                          version, SchemaVersion()));
+                          version, program));
 }
 
 }  // namespace
@@ -38,7 +48,7 @@ int SchemaVersion() { return static_cast<int>(kMigrations.size()); }
 Status Migrate(Connection& connection, int to) {
   auto version = CurrentVersion(connection);
   if (!version) return tl::unexpected(version.error());
-  if (*version > SchemaVersion()) return Newer(*version);
+  if (*version > to && *version > SchemaVersion()) return AcceptNewer(connection, *version, SchemaVersion());
   if (*version >= to) return {};
   std::string sql =
       "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(7300105, 1);\n"
@@ -53,8 +63,12 @@ Status Migrate(Connection& connection, int to) {
   Status status;
   if (!version) status = tl::unexpected(version.error());
   for (int v = version ? *version : to; status && v < to; ++v) {
-    status = connection.Run(std::string(kMigrations[static_cast<std::size_t>(v)]) +
-                            fmt::format("\nINSERT INTO escapement.migrations (version) VALUES ({});", v + 1));
+    const Migration& migration = kMigrations[static_cast<std::size_t>(v)];
+    status = connection.Run(
+        std::string(migration.sql) +
+        (v == 0 ? std::string("\nINSERT INTO escapement.migrations (version) VALUES (1);")
+                : fmt::format("\nINSERT INTO escapement.migrations (version, compatible_from) VALUES ({}, {});", v + 1,
+                              migration.compatible_from)));
   }
   if (!status) {
     (void)connection.Run("ROLLBACK");
@@ -63,18 +77,18 @@ Status Migrate(Connection& connection, int to) {
   return connection.Run("COMMIT");
 }
 
-Status CheckSchema(Connection& connection) {
+Status CheckSchema(Connection& connection, int program) {
   auto version = CurrentVersion(connection);
   if (!version) return tl::unexpected(version.error());
-  if (*version == SchemaVersion()) return {};
-  if (*version > SchemaVersion()) return Newer(*version);
+  if (*version == program) return {};
+  if (*version > program) return AcceptNewer(connection, *version, program);
   if (*version == 0) {
     return Fail(Code::kConflict, "the store has no schema yet: run the migration first");
   }
   return Fail(Code::kConflict,
               fmt::format("the store's schema is older than this program (version {}, needed {}): run the "
                           "migration first",
-                          *version, SchemaVersion()));
+                          *version, program));
 }
 
 }  // namespace escapement::postgres

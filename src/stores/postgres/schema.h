@@ -10,10 +10,11 @@ namespace escapement::postgres {
 int SchemaVersion();
 
 // Brings the schema up to `to` (tests stop early); harmless when another process does the same: an advisory lock puts
-// them in a row. kConflict when the schema is newer than this program.
+// them in a row. Leaves a newer schema alone if this program can work on it; kConflict if it cannot.
 Status Migrate(Connection& connection, int to = SchemaVersion());
 
-// kConflict, saying what to do, when the schema is absent, older or newer.
-Status CheckSchema(Connection& connection);
+// kConflict, saying what to do, when the schema is absent, older than `program` needs, or so new that it says that
+// `program` cannot work on it.
+Status CheckSchema(Connection& connection, int program = SchemaVersion());
 
 }  // namespace escapement::postgres

@@ -2,15 +2,28 @@
 -- Safe when many run it: the session's row is locked against its end (KEY SHARE stops reclaim's FOR UPDATE, but not the
 -- heartbeat); if the session was ended meanwhile, the lock finds no live row and nothing is claimed. Claimers skip each
 -- other's rows; a row taken since the snapshot fails the recheck of claim_at.
+-- Behind a backlog, when more is due than may be claimed, the higher priority goes first; otherwise all that is due is
+-- among the earliest. The two ways exclude each other.
 -- $1 session, $2 horizon in microseconds, $3 limit, $4 queues. No row: the session is ended. Null key: nothing due.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
-), due AS MATERIALIZED (
+), backlog AS MATERIALIZED (
+  SELECT count(*) > $3 AS found FROM (
+    SELECT FROM escapement.jobs WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4) LIMIT $3 + 1) AS due
+), earliest AS MATERIALIZED (
   SELECT key FROM escapement.jobs
   WHERE claim_at IS NOT NULL AND claim_at < now() + $2 * interval '1 microsecond' AND queue = ANY ($4)
-    AND EXISTS (SELECT FROM live)
+    AND EXISTS (SELECT FROM live) AND NOT (SELECT found FROM backlog)
   ORDER BY claim_at LIMIT $3
   FOR NO KEY UPDATE SKIP LOCKED
+), highest AS MATERIALIZED (
+  SELECT key FROM escapement.jobs
+  WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4)
+    AND EXISTS (SELECT FROM live) AND (SELECT found FROM backlog)
+  ORDER BY priority DESC, claim_at LIMIT $3
+  FOR NO KEY UPDATE SKIP LOCKED
+), due AS (
+  SELECT key FROM earliest UNION ALL SELECT key FROM highest
 ), taken AS (
   UPDATE escapement.jobs j SET owner = $1, fence = fence + 1, claim_at = NULL
   FROM due WHERE j.key = due.key
@@ -19,6 +32,6 @@ WITH live AS MATERIALIZED (
   SELECT t.*, d.definition::text AS definition
   FROM taken t JOIN escapement.definitions d ON d.job = t.key AND d.version = t.version
 )
-SELECT clock_timestamp(), t.key, t.id, t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
+SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
        t.version, t.lost, t.begun, t.to_plan, t.planned_from
 FROM live LEFT JOIN told t ON true

@@ -6,7 +6,7 @@
 -- index on owner: that would walk over all that the session owns.
 -- $1 session; arrays: $2 key, $3 fence, $4 fire time, $5 attempt, $6 version, $7 next cursor, $8 next fire time or null,
 -- $9 next due, $10 next attempt, $11 keep, $12 verdict or null (plan only), $13 settles, $14 last fire, $15 started,
--- $16 finished, $17 error. No row: the session is ended. Null ordinal: nothing matched.
+-- $16 finished, $17 error, $18 output. No row: the session is ended. Null ordinal: nothing matched.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
 ), done AS (
@@ -20,7 +20,9 @@ WITH live AS MATERIALIZED (
     lost = CASE WHEN u.next_fire = u.fire AND u.settles = 0 THEN j.lost ELSE 0 END,
     begun = false,
     to_plan = j.version <> u.version,
-    state = CASE WHEN j.state = 1 AND j.version = u.version AND u.next_fire IS NULL THEN 3 ELSE j.state END,
+    state = CASE WHEN j.state = 1 AND j.version = u.version AND u.next_fire IS NULL
+                 -- A triggered run is over: its row waits for maintenance.
+                 THEN CASE WHEN j.parent IS NULL THEN 3 ELSE 4 END ELSE j.state END,
     owner = CASE WHEN u.keep AND j.state = 1 AND j.version = u.version AND u.next_fire IS NOT NULL THEN j.owner END,
     claim_at = CASE
       WHEN j.state <> 1 THEN NULL
@@ -30,14 +32,14 @@ WITH live AS MATERIALIZED (
     settled_total = j.settled_total + u.settles
   FROM live, unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::timestamptz[],
               $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::boolean[], $12::smallint[], $13::bigint[],
-              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[]) WITH ORDINALITY
+              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[]) WITH ORDINALITY
        AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
-             last_fire, started, finished, error, ordinal)
+             last_fire, started, finished, error, output, ordinal)
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,
-            u.attempt, u.version, u.verdict, u.error, u.next_fire, u.next_cursor, j.planned_from
+            u.attempt, u.version, u.verdict, u.error, u.output, u.next_fire, u.next_cursor, j.planned_from
 ), planned AS (
   -- The first plan under a new version (a plan alone, or the loss of a run begun before it) divides the points.
   UPDATE escapement.definitions d SET
@@ -48,8 +50,8 @@ WITH live AS MATERIALIZED (
   WHERE (done.verdict IS NULL OR done.verdict = 5) AND d.job = done.key AND d.version = done.version AND d.valid_after IS NULL
 ), history AS (
   INSERT INTO escapement.runs (settled_at, job, fire_time, last_fire, started_at, finished_at, fence, session, settles,
-                               attempt, version, verdict, error)
-  SELECT now(), key, fire, last_fire, started, finished, fence, $1, settles, attempt, version, verdict, error
+                               attempt, version, verdict, error, output)
+  SELECT now(), key, fire, last_fire, started, finished, fence, $1, settles, attempt, version, verdict, error, output
   FROM done WHERE verdict IS NOT NULL
 )
 SELECT clock_timestamp(), done.ordinal, done.kept FROM live LEFT JOIN done ON true

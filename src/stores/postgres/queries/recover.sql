@@ -7,6 +7,6 @@ WITH live AS (
   FROM escapement.jobs j JOIN escapement.definitions d ON d.job = j.key AND d.version = j.version
   WHERE j.owner = $1 AND j.key <> ALL ($2)
 )
-SELECT clock_timestamp(), t.key, t.id, t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
+SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
        t.version, t.lost, t.begun, t.to_plan, t.planned_from
 FROM live LEFT JOIN told t ON true

@@ -1,0 +1,13 @@
+-- Makes a child row that runs a job once more. SHARE keeps the job from being removed meanwhile without it.
+-- $1 id, $2 definition, $3 queue, $4 priority, $5 now. No row: there is no such job.
+WITH parent AS (
+  SELECT key, id FROM escapement.jobs WHERE id = $1 AND state <> 4 FOR SHARE
+), child AS (
+  INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, planned_from,
+                               cursor, fire_time, due_at, claim_at, fence, settled_total, rate, parent)
+  SELECT p.id || E'\x01' || nextval('escapement.triggers'), $3, $4::integer, 1, 1, 1, 0, false, false, $5, $5,
+         $5 - interval '1 microsecond', $5, $5, $5, (extract(epoch FROM $5::timestamptz) * 1000)::bigint, 0, 0, p.key
+  FROM parent p
+  RETURNING key
+)
+INSERT INTO escapement.definitions (job, version, made_at, definition) SELECT key, 1, $5, $2::text::jsonb FROM child RETURNING job
