@@ -1,0 +1,55 @@
+-- Settles occurrences: one update of the job's row and one row of history each.
+-- Safe when many run it: a row changes only where owner, fence, fire time and attempt equal the completion's, and each
+-- change makes them unequal, so that a resend or a stale pod changes nothing. History is written from the rows so
+-- changed, in the same statement. The session's row is locked against its end for the length of the transaction.
+-- Keys come sorted and each is looked up by itself, so batches lock rows in one order. COALESCE keeps the planner from the
+-- index on owner: that would walk over all that the session owns.
+-- $1 session; arrays: $2 key, $3 fence, $4 fire time, $5 attempt, $6 version, $7 next cursor, $8 next fire time or null,
+-- $9 next due, $10 next attempt, $11 keep, $12 verdict or null (plan only), $13 settles, $14 last fire, $15 started,
+-- $16 finished, $17 error. No row: the session is ended. Null ordinal: nothing matched.
+WITH live AS MATERIALIZED (
+  SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
+), done AS (
+  UPDATE escapement.jobs j SET
+    cursor = u.next_cursor,
+    -- The occurrence after one that was settled under an older version is the new version's to choose; until then the
+    -- row shows the settled one.
+    fire_time = CASE WHEN j.version <> u.version AND u.settles > 0 THEN u.fire ELSE u.next_fire END,
+    due_at = u.next_due,
+    attempt = u.next_attempt,
+    lost = CASE WHEN u.next_fire = u.fire AND u.settles = 0 THEN j.lost ELSE 0 END,
+    begun = false,
+    to_plan = j.version <> u.version,
+    state = CASE WHEN j.state = 1 AND j.version = u.version AND u.next_fire IS NULL THEN 3 ELSE j.state END,
+    owner = CASE WHEN u.keep AND j.state = 1 AND j.version = u.version AND u.next_fire IS NOT NULL THEN j.owner END,
+    claim_at = CASE
+      WHEN j.state <> 1 THEN NULL
+      WHEN j.version <> u.version THEN now()
+      WHEN u.keep OR u.next_fire IS NULL THEN NULL
+      ELSE u.next_due END,
+    settled_total = j.settled_total + u.settles
+  FROM live, unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::timestamptz[],
+              $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::boolean[], $12::smallint[], $13::bigint[],
+              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[]) WITH ORDINALITY
+       AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
+             last_fire, started, finished, error, ordinal)
+  WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
+    -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
+    AND (j.version = u.version OR u.verdict < 6)
+  RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,
+            u.attempt, u.version, u.verdict, u.error, u.next_fire, u.next_cursor, j.planned_from
+), planned AS (
+  -- The first plan under a new version (a plan alone, or the loss of a run begun before it) divides the points.
+  UPDATE escapement.definitions d SET
+    valid_after = CASE WHEN done.verdict IS NULL AND done.next_fire = done.fire THEN done.fire
+                       ELSE GREATEST(done.next_cursor, done.planned_from) END,
+    closes_at = CASE WHEN done.verdict IS NULL AND done.next_fire = done.fire THEN done.fire ELSE done.next_cursor END
+  FROM done
+  WHERE (done.verdict IS NULL OR done.verdict = 5) AND d.job = done.key AND d.version = done.version AND d.valid_after IS NULL
+), history AS (
+  INSERT INTO escapement.runs (settled_at, job, fire_time, last_fire, started_at, finished_at, fence, session, settles,
+                               attempt, version, verdict, error)
+  SELECT now(), key, fire, last_fire, started, finished, fence, $1, settles, attempt, version, verdict, error
+  FROM done WHERE verdict IS NOT NULL
+)
+SELECT clock_timestamp(), done.ordinal, done.kept FROM live LEFT JOIN done ON true
