@@ -20,7 +20,7 @@
 
 #include "escapement/escapement.h"
 #include "servers/servers.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 
 namespace escapement {
 namespace {

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "locks/memory/memory_locks.h"
+#include "locks/postgres/postgres_locks.h"
 #include "locks/redis/redis_locks.h"
 #include "locks/redis/redis_notifier.h"
 #include "locks/redis/redis_url.h"
@@ -72,7 +73,7 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
   const std::string& url = locks_url.empty() ? store_url : locks_url;
   if (IsRedis(url)) return AddRedisLocks(url, s);
   if (IsPostgres(url)) {
-    s->locks = SharedByName<MemoryLocks>(url);
+    s->locks = std::make_shared<PostgresLocks>(url);
     s->notifier = std::make_shared<PostgresNotifier>(url);
     return {};
   }
@@ -86,7 +87,7 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
     return {};
   }
   return Fail(Code::kInvalidArgument,
-              "unknown locks URL: expected redis://user:password@host:port/database or memory:");
+              "unknown locks URL: expected redis://..., postgresql://... or memory:, or none for the store's own");
 }
 
 }  // namespace

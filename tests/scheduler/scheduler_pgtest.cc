@@ -47,11 +47,8 @@ class Servers : public testing::Environment {
 Servers* const g_servers = static_cast<Servers*>(testing::AddGlobalTestEnvironment(new Servers));
 
 Urls EmptyServers() { return g_servers->Empty(); }
-// Locks in memory: wake-ups then go through PostgreSQL.
-Urls EmptyPostgresAlone() {
-  static int number = 0;
-  return {g_servers->Empty().store, fmt::format("memory:{}", ++number)};
-}
+// Locks and wake-ups then go through PostgreSQL.
+Urls EmptyPostgresAlone() { return {g_servers->Empty().store, ""}; }
 
 INSTANTIATE_TEST_SUITE_P(PostgresAndRedis, SchedulerSuite, testing::Values(&EmptyServers));
 INSTANTIATE_TEST_SUITE_P(PostgresAlone, SchedulerSuite, testing::Values(&EmptyPostgresAlone));

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "servers/servers.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/postgres_store.h"
 

@@ -5,7 +5,7 @@
 
 #include "job/definition_json.h"
 #include "servers/servers.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 #include "stores/postgres/postgres_store.h"
 #include "stores/postgres/schema.h"
 #include "tests/postgres_v1.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "job/archive.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 
 namespace escapement::postgres {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "ports/notifier.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 
 namespace escapement {
 

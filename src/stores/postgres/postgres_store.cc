@@ -12,7 +12,7 @@
 #include "job/errors.h"
 #include "job/text.h"
 #include "stores/postgres/archive.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 #include "stores/postgres/schema.h"
 #include "stores/postgres/sql/queries.h"
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "escapement/status.h"
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 
 namespace escapement::postgres {
 

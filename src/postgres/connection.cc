@@ -1,4 +1,4 @@
-#include "stores/postgres/connection.h"
+#include "postgres/connection.h"
 
 #include <poll.h>
 
