@@ -7,7 +7,7 @@
 #include "locks/postgres/postgres_locks.h"
 #include "locks/redis/redis_locks.h"
 #include "locks/redis/redis_notifier.h"
-#include "locks/redis/redis_url.h"
+#include "redis/redis_url.h"
 #include "stores/memory/memory_store.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/postgres_store.h"

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "locks/redis/redis_url.h"
-#include "locks/redis/redis_wire.h"
+#include "redis/redis_url.h"
+#include "redis/redis_wire.h"
 #include "servers/private_server.h"
 #include "time/clock.h"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "locks/redis/redis_connection.h"
+#include "redis/redis_connection.h"
 #include "servers/process.h"
 #include "servers/servers.h"
 

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "locks/redis/redis_connection.h"
-#include "locks/redis/redis_url.h"
 #include "ports/locks.h"
+#include "redis/redis_connection.h"
+#include "redis/redis_url.h"
 
 namespace escapement {
 

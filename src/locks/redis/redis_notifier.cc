@@ -16,7 +16,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "locks/redis/redis_wire.h"
+#include "redis/redis_wire.h"
 #include "time/clock.h"
 
 namespace escapement {

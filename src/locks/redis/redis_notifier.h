@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "locks/redis/redis_connection.h"
-#include "locks/redis/redis_url.h"
 #include "ports/notifier.h"
+#include "redis/redis_connection.h"
+#include "redis/redis_url.h"
 
 namespace escapement {
 

@@ -1,4 +1,4 @@
-#include "locks/redis/redis_wire.h"
+#include "redis/redis_wire.h"
 
 #include <fcntl.h>
 #include <hiredis/hiredis.h>

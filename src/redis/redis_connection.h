@@ -9,8 +9,8 @@
 #include <string_view>
 
 #include "escapement/status.h"
-#include "locks/redis/redis_url.h"
-#include "locks/redis/redis_wire.h"
+#include "redis/redis_url.h"
+#include "redis/redis_wire.h"
 #include "time/clock.h"
 
 namespace escapement {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "escapement/status.h"
-#include "locks/redis/redis_url.h"
+#include "redis/redis_url.h"
 #include "time/clock.h"
 
 struct addrinfo;

@@ -1,4 +1,4 @@
-#include "locks/redis/redis_url.h"
+#include "redis/redis_url.h"
 
 #include <charconv>
 #include <optional>

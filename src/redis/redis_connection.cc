@@ -1,4 +1,4 @@
-#include "locks/redis/redis_connection.h"
+#include "redis/redis_connection.h"
 
 #include <chrono>
 #include <utility>
