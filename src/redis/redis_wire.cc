@@ -69,17 +69,95 @@ RedisWire::~RedisWire() {
 }
 
 Result<std::unique_ptr<RedisWire>> RedisWire::Open(const RedisUrl& url, BootTime deadline, int wake_fd) {
+  if (url.sentinels.empty()) return OpenServer(url, /*sentinel=*/false, deadline, wake_fd);
+  auto master = AskSentinels(url, deadline, wake_fd);
+  if (!master) return tl::unexpected(master.error());
+  auto wire = OpenServer(*master, /*sentinel=*/false, deadline, wake_fd);
+  if (!wire) return wire;
+  // During a failover a sentinel may still name the old master.
+  auto role = (*wire)->Ask({"ROLE"}, deadline);
+  if (!role) return Fail(Code::kUnavailable, role.error().message);
+  if (role->elements.empty() || role->elements[0].text != "master") {
+    return Fail(Code::kUnavailable, fmt::format("{}: {} is no master now", url.Name(), master->Name()));
+  }
+  return wire;
+}
+
+Result<RedisUrl> RedisWire::AskSentinels(const RedisUrl& url, BootTime deadline, int wake_fd) {
+  Error last{Code::kUnavailable, ""};
+  std::size_t left = url.sentinels.size();
+  for (const RedisAddress& address : url.sentinels) {
+    // Those that do not answer leave time for the others.
+    const BootTime now = BootClock::now();
+    const BootTime until = now + (deadline - now) / static_cast<int>(left + 1);
+    --left;
+    RedisUrl sentinel = url;
+    sentinel.host = address.host;
+    sentinel.port = address.port;
+    sentinel.user = url.sentinel_user;
+    sentinel.password = url.sentinel_password;
+    sentinel.sentinels.clear();
+    auto wire = OpenServer(sentinel, /*sentinel=*/true, until, wake_fd);
+    if (!wire) {
+      last = wire.error();
+      continue;
+    }
+    auto reply = (*wire)->Ask({"SENTINEL", "get-master-addr-by-name", url.master}, until);
+    if (!reply) {
+      last = reply.error();
+    } else if (reply->kind == RedisReply::Kind::kError) {
+      last = RedisErrorOf(sentinel.Name(), reply->text);
+    } else if (reply->elements.size() != 2) {
+      last = {Code::kInvalidArgument, fmt::format("{}: it knows no master '{}'", sentinel.Name(), url.master)};
+    } else {
+      RedisUrl master = url;
+      master.sentinels.clear();
+      master.host = reply->elements[0].text;
+      master.port = std::atoi(reply->elements[1].text.c_str());
+      return master;
+    }
+  }
+  if (last.code != Code::kInvalidArgument) last.code = Code::kUnavailable;
+  return tl::unexpected(
+      Error{last.code, fmt::format("{}: no sentinel names the master: {}", url.Name(), last.message)});
+}
+
+Result<std::unique_ptr<RedisWire>> RedisWire::OpenServer(const RedisUrl& url, bool sentinel, BootTime deadline,
+                                                         int wake_fd) {
   std::unique_ptr<RedisWire> wire(new RedisWire(url.Name(), wake_fd));
   if (wire->reader_ == nullptr) return Fail(Code::kInternal, "out of memory");
   if (auto status = wire->Connect(url, deadline); !status) return tl::unexpected(status.error());
-  if (auto status = wire->Enter(url, deadline); !status) {
-    Error error = status.error();
-    // Nothing but the connection itself was asked for: no reply means that there is no connection.
-    if (error.code == Code::kInDoubt) error.code = Code::kUnavailable;
-    if (error.code == Code::kTimeout && BootClock::now() >= deadline) error.code = Code::kUnavailable;
-    return tl::unexpected(std::move(error));
+  Status status = url.tls ? wire->Secure(url, deadline) : Status();
+  if (status) status = wire->Authenticate(url, deadline);
+  if (status && !sentinel) status = wire->Select(url.database, deadline);
+  if (status) return wire;
+  Error error = status.error();
+  // Nothing but the connection itself was asked for: no reply means that there is no connection.
+  if (error.code == Code::kInDoubt) error.code = Code::kUnavailable;
+  if (error.code == Code::kTimeout && BootClock::now() >= deadline) error.code = Code::kUnavailable;
+  return tl::unexpected(std::move(error));
+}
+
+Result<RedisReply> RedisWire::Ask(const RedisArguments& command, BootTime deadline) {
+  if (auto sent = Send(command, deadline); !sent) return tl::unexpected(sent.error());
+  return Receive(deadline);
+}
+
+Status RedisWire::Secure(const RedisUrl& url, BootTime deadline) {
+  auto tls = Tls::Create(url.tls_settings, url.host);
+  if (!tls) return FailIn(where_, tls.error());
+  for (;;) {
+    auto done = (*tls)->Handshake();
+    // An alert that says why is sent too.
+    if (auto sent = SendBytes((*tls)->TakeOutgoing(), deadline); !sent) return sent;
+    if (!done) return FailIn(where_, done.error());
+    if (*done) break;
+    auto bytes = ReceiveBytes(deadline);
+    if (!bytes) return tl::unexpected(bytes.error());
+    (*tls)->Feed(*bytes);
   }
-  return wire;
+  tls_ = std::move(*tls);
+  return {};
 }
 
 Status RedisWire::Connect(const RedisUrl& url, BootTime deadline) {
@@ -122,27 +200,23 @@ Status RedisWire::ConnectTo(const addrinfo& address, BootTime deadline) {
   return {};
 }
 
-// Authenticates and selects. SELECT is sent in any case: it makes a server that wants a password say so.
-Status RedisWire::Enter(const RedisUrl& url, BootTime deadline) {
-  const bool authenticate = !url.password.empty() || !url.user.empty();
-  if (authenticate) {
-    const auto sent =
-        url.user.empty() ? Send({"AUTH", url.password}, deadline) : Send({"AUTH", url.user, url.password}, deadline);
-    if (!sent) return sent;
-    const auto reply = Receive(deadline);
-    if (!reply) return tl::unexpected(reply.error());
-    if (reply->kind == RedisReply::Kind::kError) {
-      // Only its first word: some servers quote the command that they did not understand, and so the password.
-      const std::string_view word = FirstWord(reply->text);
-      if (word != "WRONGPASS" && word != "ERR" && word != "NOAUTH")
-        return Fail(RedisErrorOf(where_, reply->text).code, fmt::format("{}: {}", where_, word));
-      return Fail(Code::kInvalidArgument,
-                  fmt::format("{}: the server refused the user or password ({})", where_, word));
-    }
-  }
-  const std::string database = fmt::format("{}", url.database);
-  if (auto sent = Send({"SELECT", database}, deadline); !sent) return sent;
-  const auto reply = Receive(deadline);
+Status RedisWire::Authenticate(const RedisUrl& url, BootTime deadline) {
+  if (url.password.empty() && url.user.empty()) return {};
+  const auto reply =
+      url.user.empty() ? Ask({"AUTH", url.password}, deadline) : Ask({"AUTH", url.user, url.password}, deadline);
+  if (!reply) return tl::unexpected(reply.error());
+  if (reply->kind != RedisReply::Kind::kError) return {};
+  // Only its first word: some servers quote the command that they did not understand, and so the password.
+  const std::string_view word = FirstWord(reply->text);
+  if (word != "WRONGPASS" && word != "ERR" && word != "NOAUTH")
+    return Fail(RedisErrorOf(where_, reply->text).code, fmt::format("{}: {}", where_, word));
+  return Fail(Code::kInvalidArgument, fmt::format("{}: the server refused the user or password ({})", where_, word));
+}
+
+// SELECT is sent in any case: it makes a server that wants a password say so.
+Status RedisWire::Select(int database, BootTime deadline) {
+  const std::string number = fmt::format("{}", database);
+  const auto reply = Ask({"SELECT", number}, deadline);
   if (!reply) return tl::unexpected(reply.error());
   if (reply->kind != RedisReply::Kind::kError) return {};
   if (FirstWord(reply->text) == "NOAUTH")
@@ -172,11 +246,16 @@ Status RedisWire::Send(const RedisArguments& command, BootTime deadline) {
     text += argument;
     text += "\r\n";
   }
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t sent = send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
+  if (tls_ == nullptr) return SendBytes(text, deadline);
+  if (auto status = tls_->Encrypt(text); !status) return FailIn(where_, status.error());
+  return SendBytes(tls_->TakeOutgoing(), deadline);
+}
+
+Status RedisWire::SendBytes(std::string_view bytes, BootTime deadline) {
+  while (!bytes.empty()) {
+    const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
-      done += static_cast<std::size_t>(sent);
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
       if (auto status = Wait(POLLOUT, deadline); !status) return Fail(Code::kUnavailable, status.error().message);
     } else if (errno != EINTR) {
@@ -184,6 +263,19 @@ Status RedisWire::Send(const RedisArguments& command, BootTime deadline) {
     }
   }
   return {};
+}
+
+// At least one byte.
+Result<std::string> RedisWire::ReceiveBytes(BootTime deadline) {
+  for (;;) {
+    if (auto status = Wait(POLLIN, deadline); !status) return tl::unexpected(status.error());
+    std::array<char, 16'384> buffer;
+    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
+    if (got == 0) return Fail(Code::kInDoubt, fmt::format("{}: the server closed the connection", where_));
+    if (got > 0) return std::string(buffer.data(), static_cast<std::size_t>(got));
+    if (errno != EAGAIN && errno != EINTR)
+      return Fail(Code::kInDoubt, fmt::format("{}: {}", where_, std::strerror(errno)));
+  }
 }
 
 Result<RedisReply> RedisWire::Receive(BootTime deadline) {
@@ -196,15 +288,16 @@ Result<RedisReply> RedisWire::Receive(BootTime deadline) {
       freeReplyObject(raw);
       return reply;
     }
-    if (auto status = Wait(POLLIN, deadline); !status) return tl::unexpected(status.error());
-    std::array<char, 16'384> buffer;
-    const ssize_t got = recv(fd_, buffer.data(), buffer.size(), 0);
-    if (got == 0) return Fail(Code::kInDoubt, fmt::format("{}: the server closed the connection", where_));
-    if (got > 0) {
-      redisReaderFeed(reader_, buffer.data(), static_cast<std::size_t>(got));
-    } else if (errno != EAGAIN && errno != EINTR) {
-      return Fail(Code::kInDoubt, fmt::format("{}: {}", where_, std::strerror(errno)));
+    auto bytes = ReceiveBytes(deadline);
+    if (!bytes) return tl::unexpected(bytes.error());
+    if (tls_ != nullptr) {
+      tls_->Feed(*bytes);
+      bytes = tls_->Decrypt();
+      if (!bytes) return FailIn(where_, bytes.error());
+      // Reading may have to answer (a change of keys).
+      if (auto sent = SendBytes(tls_->TakeOutgoing(), deadline); !sent) return tl::unexpected(sent.error());
     }
+    redisReaderFeed(reader_, bytes->data(), bytes->size());
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "escapement/status.h"
 #include "redis/redis_url.h"
+#include "redis/tls.h"
 #include "time/clock.h"
 
 struct addrinfo;
@@ -33,7 +34,8 @@ Error RedisErrorOf(std::string_view where, const std::string& reply);
 // Not thread-safe. After an error of Send or Receive the connection is of no more use.
 class RedisWire {
  public:
-  // Connects, authenticates and selects the database, all by `deadline` (looking up a host's name excepted).
+  // Connects, authenticates and selects the database, all by `deadline` (looking up a host's name excepted). With
+  // sentinels in the URL, the first of them that answers says where the master is.
   // Every wait also ends when `wake_fd`, unless -1, becomes readable; the error is then kTimeout.
   // kUnavailable; kInvalidArgument when the server refuses user, password or database.
   [[nodiscard]] static Result<std::unique_ptr<RedisWire>> Open(const RedisUrl& url, BootTime deadline,
@@ -51,14 +53,23 @@ class RedisWire {
 
  private:
   RedisWire(std::string where, int wake_fd);
+  static Result<std::unique_ptr<RedisWire>> OpenServer(const RedisUrl& url, bool sentinel, BootTime deadline,
+                                                       int wake_fd);
+  static Result<RedisUrl> AskSentinels(const RedisUrl& url, BootTime deadline, int wake_fd);
+  Result<RedisReply> Ask(const RedisArguments& command, BootTime deadline);
   Status Connect(const RedisUrl& url, BootTime deadline);
   Status ConnectTo(const addrinfo& address, BootTime deadline);
-  Status Enter(const RedisUrl& url, BootTime deadline);
+  Status Secure(const RedisUrl& url, BootTime deadline);
+  Status Authenticate(const RedisUrl& url, BootTime deadline);
+  Status Select(int database, BootTime deadline);
+  Status SendBytes(std::string_view bytes, BootTime deadline);
+  Result<std::string> ReceiveBytes(BootTime deadline);
   Status Wait(short events, BootTime deadline) const;
 
   const std::string where_;
   const int wake_fd_;
   int fd_ = -1;
+  std::unique_ptr<Tls> tls_;  // none: plain
   redisReader* reader_;
 };
 

@@ -36,7 +36,9 @@ bool StartsWith(const std::string& url, std::initializer_list<const char*> prefi
 }
 bool IsMemory(const std::string& url) { return url.starts_with("memory:"); }
 bool IsPostgres(const std::string& url) { return StartsWith(url, {"postgresql://", "postgres://"}); }
-bool IsRedis(const std::string& url) { return StartsWith(url, {"redis://", "rediss://"}); }
+bool IsRedis(const std::string& url) {
+  return StartsWith(url, {"redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"});
+}
 
 // --- stores
 

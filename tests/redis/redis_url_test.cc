@@ -71,11 +71,41 @@ TEST(RedisUrl, RefusesWhatCannotBeRightInOneLineAndNeverShowsThePassword) {
   }
 }
 
-TEST(RedisUrl, SaysThatTlsIsUnsupported) {
-  const auto url = ParseRedisUrl("rediss://:hunter2@h");
-  ASSERT_FALSE(url);
-  EXPECT_EQ(url.error().code, Code::kUnsupported);
-  EXPECT_EQ(url.error().message.find("hunter2"), std::string::npos);
+TEST(RedisUrl, ReadsTls) {
+  const auto url = ParseRedisUrl("rediss://u:p@h/2?cacert=/etc/ca.pem&cert=/c%26.pem&key=k.pem");
+  ASSERT_TRUE(url) << url.error().message;
+  EXPECT_TRUE(url->tls);
+  EXPECT_EQ(url->database, 2);
+  EXPECT_EQ(url->tls_settings.ca_file, "/etc/ca.pem");
+  EXPECT_EQ(url->tls_settings.cert_file, "/c&.pem");
+  EXPECT_EQ(url->tls_settings.key_file, "k.pem");
+  EXPECT_EQ(url->Name(), "rediss://h:6379/2");
+  EXPECT_TRUE(ParseRedisUrl("rediss://h")->tls);
+}
+
+TEST(RedisUrl, ReadsSentinels) {
+  const auto url = ParseRedisUrl("redis+sentinel://:p@h1,[::1]:7000,h3:1/main/3?sentinel_password=q");
+  ASSERT_TRUE(url) << url.error().message;
+  ASSERT_EQ(url->sentinels.size(), 3U);
+  EXPECT_EQ(url->sentinels[0].port, 26379);
+  EXPECT_EQ(url->sentinels[1].host, "::1");
+  EXPECT_EQ(url->sentinels[2].port, 1);
+  EXPECT_EQ(url->master, "main");
+  EXPECT_EQ(url->database, 3);
+  EXPECT_EQ(url->password, "p");
+  EXPECT_EQ(url->sentinel_password, "q");
+  EXPECT_EQ(url->Name(), "redis+sentinel://h1:26379,[::1]:7000,h3:1/main/3");
+}
+
+TEST(RedisUrl, RefusesParametersThatMeanNothing) {
+  for (const char* const text :
+       {"redis://h?cacert=/x", "rediss://h?cacert=", "rediss://h?cacert", "rediss://h?verify=no", "rediss://h?key=k",
+        "redis+sentinel://h", "redis+sentinel://h/", "redis+sentinel:///m", "redis+sentinel://h/m/x",
+        "rediss://h?sentinel_user=u", "redis+sentinel://h/m?cacert=/x"}) {
+    const auto url = ParseRedisUrl(text);
+    ASSERT_FALSE(url) << text;
+    EXPECT_EQ(url.error().code, Code::kInvalidArgument) << text;
+  }
 }
 
 }  // namespace
