@@ -134,6 +134,19 @@ TEST_P(StoreContract, APauseUnderWayLetsTheRunSettleAndWinsAfterIt) {
   EXPECT_EQ(ClaimOne(session).present.fire_time, job.present.fire_time + kHour);
 }
 
+TEST_P(StoreContract, AJobPausedAtItsLastPointIsFinishedByIt) {
+  const SessionId session = OpenSession();
+  const ClaimedJob job = Own(session, Once("a", kMinute));
+  Must(store_->Pause("a"));
+  EXPECT_EQ(Commit(session, Finish(job, Verdict::kSucceeded, /*keep=*/true)).outcome, CommitOutcome::kApplied);
+  EXPECT_EQ(Get("a").state, JobState::kFinished);
+  EXPECT_FALSE(Get("a").fire_time);
+  Must(store_->Resume("a"));
+  EXPECT_EQ(Get("a").state, JobState::kFinished);
+  EXPECT_EQ(Get("a").settled_total, 1);
+  EXPECT_TRUE(Claim(session).empty());
+}
+
 TEST_P(StoreContract, APausedJobStaysPausedWhenItsOwnerDies) {
   const SessionId session = OpenSession();
   Own(session, Hourly("a"));

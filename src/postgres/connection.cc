@@ -249,6 +249,45 @@ Error Connection::FromResult(const PGresult* result) {
   return {code, fmt::format("{}: {}", RedactUrl(url_), message)};
 }
 
+PGconn* Connection::Open(bool with_settings) const {
+  const char* keys[] = {"dbname",
+                        "application_name",
+                        "connect_timeout",
+                        "keepalives_idle",
+                        "keepalives_interval",
+                        "keepalives_count",
+                        "tcp_user_timeout",
+                        "client_encoding",
+                        with_settings ? "options" : nullptr,
+                        nullptr};
+  // Plans are made once, not for each batch, and must be right for tables that were small when they were made.
+  const char* values[] = {url_.c_str(),
+                          application_.c_str(),
+                          "3",
+                          "5",
+                          "2",
+                          "3",
+                          "8000",
+                          "UTF8",
+                          "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off "
+                          "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC",
+                          nullptr};
+  return PQconnectdbParams(keys, values, /*expand_dbname=*/1);
+}
+
+// A pooler makes up the key that a client is told when it connects; the server process says its own.
+bool Connection::IsPooled() {
+  PQsetnonblocking(connection_.get(), 0);
+  const std::unique_ptr<PGresult, decltype(&PQclear)> pid(PQexec(connection_.get(), "SELECT pg_backend_pid()"),
+                                                          &PQclear);
+  PQsetnonblocking(connection_.get(), 1);
+  if (PQresultStatus(pid.get()) != PGRES_TUPLES_OK) {
+    Close();
+    return false;
+  }
+  return std::atoi(PQgetvalue(pid.get(), 0, 0)) != PQbackendPID(connection_.get());
+}
+
 Status Connection::Connect() {
   if (connection_) return {};
   sqlstate_.clear();
@@ -263,27 +302,19 @@ Status Connection::Connect() {
                 fmt::format("not a PostgreSQL URL ({}): expected postgresql://user:password@host:port/database", why));
   }
   PQconninfoFree(options);
-  const char* keys[] = {
-      "dbname",           "application_name", "connect_timeout", "keepalives_idle", "keepalives_interval",
-      "keepalives_count", "tcp_user_timeout", "client_encoding", "options",         nullptr};
-  // Plans are made once, not for each batch, and must be right for tables that were small when they were made.
-  const char* values[] = {url_.c_str(),
-                          application_.c_str(),
-                          "3",
-                          "5",
-                          "2",
-                          "3",
-                          "8000",
-                          "UTF8",
-                          "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off "
-                          "-c jit=off -c idle_in_transaction_session_timeout=10s -c lock_timeout=5s -c timezone=UTC",
-                          nullptr};
-  connection_.reset(PQconnectdbParams(keys, values, /*expand_dbname=*/1));
+  connection_.reset(Open(/*with_settings=*/true));
   prepared_.clear();
+  pooled_ = false;
+  if (std::strstr(PQerrorMessage(connection_.get()), "unsupported startup parameter") != nullptr) {
+    pooled_ = true;  // PgBouncer knows no such settings
+    connection_.reset(Open(/*with_settings=*/false));
+  }
   if (PQstatus(connection_.get()) == CONNECTION_OK) {
     PQsetnonblocking(connection_.get(), 1);
     PQsetNoticeReceiver(connection_.get(), [](void*, const PGresult*) {}, nullptr);
-    return {};
+    if (!pooled_) pooled_ = IsPooled();
+    if (connection_) return {};
+    return Fail(Code::kUnavailable, fmt::format("{}: the connection broke as soon as it was made", RedactUrl(url_)));
   }
   const std::string whole = PQerrorMessage(connection_.get());
   // While connecting, libpq gives words and no SQLSTATE (until PostgreSQL 17's libpq).
@@ -319,7 +350,7 @@ Result<PGresult*> Connection::Await(bool sent_write) {
 }
 
 Status Connection::Prepare(const Query& query, const Params& params) {
-  if (prepared_.contains(query.name)) return {};
+  if (pooled_ || prepared_.contains(query.name)) return {};
   PGconn* c = connection_.get();
   if (PQsendPrepare(c, query.name, std::string(query.sql).c_str(), params.size(), params.types().data()) == 0) {
     return Broken(false);
@@ -337,17 +368,23 @@ Status Connection::Prepare(const Query& query, const Params& params) {
   return status;
 }
 
+bool Connection::SendStatement(const Query& query, const Params& params) {
+  PGconn* c = connection_.get();
+  const auto values = params.values();
+  const std::vector<int> formats(values.size(), 1);
+  if (pooled_) {
+    return PQsendQueryParams(c, std::string(query.sql).c_str(), params.size(), params.types().data(), values.data(),
+                             params.lengths().data(), formats.data(), 1) != 0;
+  }
+  return PQsendQueryPrepared(c, query.name, params.size(), values.data(), params.lengths().data(), formats.data(), 1) !=
+         0;
+}
+
 Result<Rows> Connection::Execute(const Query& query, const Params& params) {
   if (auto s = Connect(); !s) return tl::unexpected(s.error());
   if (auto s = Prepare(query, params); !s) return tl::unexpected(s.error());
   sqlstate_.clear();
-  PGconn* c = connection_.get();
-  const auto values = params.values();
-  const std::vector<int> formats(values.size(), 1);
-  if (PQsendQueryPrepared(c, query.name, params.size(), values.data(), params.lengths().data(), formats.data(), 1) ==
-      0) {
-    return Broken(false);
-  }
+  if (!SendStatement(query, params)) return Broken(false);
   Result<Rows> out = Fail(Code::kInternal, "no result");
   bool answered = false;
   for (;;) {
@@ -377,6 +414,15 @@ Result<Rows> Connection::Execute(const Query& query, const Params& params) {
 
 Result<std::vector<Rows>> Connection::Pipeline(const std::vector<std::pair<const Query*, const Params*>>& steps) {
   if (auto s = Connect(); !s) return tl::unexpected(s.error());
+  if (pooled_) {  // it need not understand pipelines
+    std::vector<Rows> out;
+    for (const auto& [query, params] : steps) {
+      auto rows = Execute(*query, *params);
+      if (!rows) return tl::unexpected(rows.error());
+      out.push_back(*std::move(rows));
+    }
+    return out;
+  }
   for (const auto& [query, params] : steps) {
     if (auto s = Prepare(*query, *params); !s) return tl::unexpected(s.error());
   }
@@ -384,13 +430,7 @@ Result<std::vector<Rows>> Connection::Pipeline(const std::vector<std::pair<const
   PGconn* c = connection_.get();
   if (PQenterPipelineMode(c) == 0) return Broken(false);
   for (const auto& [query, params] : steps) {
-    const auto values = params->values();
-    const std::vector<int> formats(values.size(), 1);
-    if (PQsendQueryPrepared(c, query->name, params->size(), values.data(), params->lengths().data(), formats.data(),
-                            1) == 0 ||
-        PQpipelineSync(c) == 0) {
-      return Broken(true);
-    }
+    if (!SendStatement(*query, *params) || PQpipelineSync(c) == 0) return Broken(true);
   }
   std::vector<Rows> out;
   std::optional<Error> failed;

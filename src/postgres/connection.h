@@ -119,6 +119,8 @@ struct Query {
 };
 
 // One connection. Not thread-safe. A lost connection is opened again by the next call.
+// A pooler in transaction mode (PgBouncer) hands each transaction to another server process, where prepared statements
+// and settings of this one do not exist. It is recognised when connecting; statements are then sent unprepared.
 class Connection {
  public:
   // `url`: what libpq accepts. `application`: shown in pg_stat_activity.
@@ -131,6 +133,8 @@ class Connection {
   // kUnavailable: no answer.
   Status Connect();
   bool connected() const { return connection_ != nullptr; }
+  // A pooler stands between: what belongs to a server process (LISTEN above all) is lost between transactions.
+  bool pooled() const { return pooled_; }
 
   // Runs one prepared statement as its own transaction (or inside the open one). kInDoubt when the connection broke
   // after it was sent. kInvalidArgument for an error of data.
@@ -150,6 +154,9 @@ class Connection {
   struct Finish {
     void operator()(PGconn* c) const { PQfinish(c); }
   };
+  PGconn* Open(bool with_settings) const;
+  bool IsPooled();
+  bool SendStatement(const Query& query, const Params& params);
   Status Prepare(const Query& query, const Params& params);
   Result<PGresult*> Await(bool sent_write);
   tl::unexpected<Error> Broken(bool in_doubt);
@@ -160,6 +167,7 @@ class Connection {
   Duration timeout_;
   std::unique_ptr<PGconn, Finish> connection_;
   std::set<std::string_view> prepared_;
+  bool pooled_ = false;
   std::string sqlstate_;
 };
 

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "servers/servers.h"
 #include "postgres/connection.h"
+#include "servers/servers.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/postgres_store.h"
 

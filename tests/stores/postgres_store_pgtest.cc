@@ -6,8 +6,8 @@
 
 #include "contract/notifier_contract.h"
 #include "contract/store_contract.h"
-#include "servers/servers.h"
 #include "postgres/connection.h"
+#include "servers/servers.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/schema.h"
 

@@ -92,6 +92,15 @@ Status PostgresNotifier::Publish(const std::string& channel, const std::string& 
 
 Result<std::unique_ptr<Notifier::Subscription>> PostgresNotifier::Subscribe(
     const std::string& channel, std::function<void(const std::string&)> callback) {
+  {
+    const std::lock_guard lock(mutex_);
+    // A server that is away now is waited for; whether a pooler hides it shows when it answers.
+    if (sender_.Connect() && sender_.pooled()) {
+      return Fail(Code::kUnsupported,
+                  "PostgreSQL is reached through a pooler, which passes no notifications on: pods look for new jobs at "
+                  "every half horizon instead");
+    }
+  }
   return std::make_unique<Listener>(url_, "escapement_" + channel, std::move(callback));
 }
 

@@ -11,8 +11,8 @@
 #include "job/definition_json.h"
 #include "job/errors.h"
 #include "job/text.h"
-#include "stores/postgres/archive.h"
 #include "postgres/connection.h"
+#include "stores/postgres/archive.h"
 #include "stores/postgres/schema.h"
 #include "stores/postgres/sql/queries.h"
 
@@ -53,6 +53,7 @@ constexpr Query kPause = {"pause", sql::kPause};
 constexpr Query kLockJob = {"lock_job", sql::kLockJob};
 constexpr Query kResume = {"resume", sql::kResume};
 constexpr Query kListJobs = {"list_jobs", sql::kListJobs};
+constexpr Query kListRunsOf = {"list_runs_of", sql::kListRunsOf};
 constexpr Query kListRuns = {"list_runs", sql::kListRuns};
 constexpr Query kCountJobs = {"count_jobs", sql::kCountJobs};
 constexpr Query kAuditJobs = {"audit_jobs", sql::kAuditJobs};
@@ -140,8 +141,9 @@ class PostgresStore : public JobStore {
   Result<ClaimReply> Claim(const ClaimRequest& request) override {
     Params params;
     params.Add(request.session).Add(request.horizon.count()).Add(static_cast<std::int64_t>(request.limit));
-    params.AddArray<std::string_view>(request.queues.size(),
-                                      [&](std::size_t i) { return std::string_view(request.queues[i]); });
+    std::vector<std::string> queues = request.queues;
+    for (const std::string& queue : request.queues) queues.push_back('\x01' + queue);  // of triggered runs
+    params.AddArray<std::string_view>(queues.size(), [&](std::size_t i) { return std::string_view(queues[i]); });
     return ReadClaimed(Retried(kClaim, params));
   }
 
@@ -301,11 +303,11 @@ class PostgresStore : public JobStore {
 
   Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
     Params params;
-    filter.job_id.empty() ? params.AddNull(postgres::kText) : params.Add(filter.job_id);
+    if (!filter.job_id.empty()) params.Add(filter.job_id);
     params.Add(filter.fire_from.value_or(FromMicros(0)))
         .Add(filter.fire_to.value_or(Instant(std::chrono::sys_days(std::chrono::year(9999) / 12 / 31))));
     params.Add(static_cast<std::int64_t>(filter.limit));
-    auto rows = db_.Execute(kListRuns, params);
+    auto rows = db_.Execute(filter.job_id.empty() ? kListRuns : kListRunsOf, params);
     if (!rows) return Unavailable(rows.error());
     return postgres::ReadRuns(*rows);
   }

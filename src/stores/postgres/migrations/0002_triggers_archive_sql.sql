@@ -4,7 +4,8 @@
 -- Each migration says which programs can work on the schema it leaves behind.
 ALTER TABLE escapement.migrations ADD COLUMN compatible_from integer;  -- null: only those that know this version
 
--- A triggered run is a child row: its id is the job's, a control character (which no id may hold) and a number.
+-- A triggered run is a child row: its id is the job's, a control character (which no id may hold) and a number. Programs
+-- that know version 1 alone must not meet it: a control character leads its queue too, and its definition lies apart.
 ALTER TABLE escapement.jobs
   ADD COLUMN parent bigint,
   -- What a user asked to cancel; void as soon as one of them differs from the row's own.
@@ -12,6 +13,10 @@ ALTER TABLE escapement.jobs
   ADD COLUMN cancel_fire timestamptz,
   ADD COLUMN cancel_attempt integer;
 CREATE SEQUENCE escapement.triggers;
+CREATE TABLE escapement.triggered (
+  job bigint PRIMARY KEY,
+  definition jsonb NOT NULL
+);
 CREATE INDEX jobs_parent ON escapement.jobs (parent) WHERE parent IS NOT NULL;
 CREATE INDEX jobs_cancel ON escapement.jobs (owner) WHERE cancel_fence IS NOT NULL;
 -- For claims behind a backlog. Like jobs_due, it does not know rows that are owned: sticky commits leave it alone.

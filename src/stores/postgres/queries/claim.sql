@@ -4,7 +4,7 @@
 -- other's rows; a row taken since the snapshot fails the recheck of claim_at.
 -- Behind a backlog, when more is due than may be claimed, the higher priority goes first; otherwise all that is due is
 -- among the earliest. The two ways exclude each other.
--- $1 session, $2 horizon in microseconds, $3 limit, $4 queues. No row: the session is ended. Null key: nothing due.
+-- $1 session, $2 horizon in microseconds, $3 limit, $4 queues, those of triggered runs among them. No row: the session is ended. Null key: nothing due.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
 ), backlog AS MATERIALIZED (
@@ -29,8 +29,10 @@ WITH live AS MATERIALIZED (
   FROM due WHERE j.key = due.key
   RETURNING j.*
 ), told AS (
-  SELECT t.*, d.definition::text AS definition
-  FROM taken t JOIN escapement.definitions d ON d.job = t.key AND d.version = t.version
+  SELECT t.*, COALESCE(d.definition, c.definition)::text AS definition
+  FROM taken t
+  LEFT JOIN escapement.definitions d ON d.job = t.key AND d.version = t.version
+  LEFT JOIN escapement.triggered c ON c.job = t.key AND t.parent IS NOT NULL
 )
 SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
        t.version, t.lost, t.begun, t.to_plan, t.planned_from

@@ -20,7 +20,7 @@ WITH live AS MATERIALIZED (
     lost = CASE WHEN u.next_fire = u.fire AND u.settles = 0 THEN j.lost ELSE 0 END,
     begun = false,
     to_plan = j.version <> u.version,
-    state = CASE WHEN j.state = 1 AND j.version = u.version AND u.next_fire IS NULL
+    state = CASE WHEN j.state IN (1, 2) AND j.version = u.version AND u.next_fire IS NULL
                  -- A triggered run is over: its row waits for maintenance.
                  THEN CASE WHEN j.parent IS NULL THEN 3 ELSE 4 END ELSE j.state END,
     owner = CASE WHEN u.keep AND j.state = 1 AND j.version = u.version AND u.next_fire IS NOT NULL THEN j.owner END,

@@ -6,5 +6,7 @@ WITH gone AS (
 ), sessions AS (
   DELETE FROM escapement.sessions s WHERE s.ended_at < now() - $1 * interval '1 day'
     AND NOT EXISTS (SELECT FROM escapement.jobs j WHERE j.owner = s.id AND j.owner IS NOT NULL)
+), triggered AS (
+  DELETE FROM escapement.triggered t USING gone WHERE t.job = gone.key
 )
 DELETE FROM escapement.definitions d USING gone WHERE d.job = gone.key

@@ -1,15 +1,8 @@
--- History, newest first. Reads only. $1 job id or null, $2 fire times from, $3 to (exclusive), $4 limit.
-WITH named AS (
-  SELECT key FROM escapement.jobs WHERE id = $1
-), wanted AS (
-  SELECT key FROM named
-  UNION ALL
-  SELECT c.key FROM escapement.jobs c JOIN named ON c.parent = named.key WHERE c.parent IS NOT NULL
-)
+-- History of all jobs, newest first. Reads only. $1 fire times from, $2 to (exclusive), $3 limit.
 SELECT escapement.job_id(j.id), r.fire_time, r.last_fire, r.attempt, r.verdict, r.settles, r.started_at, r.finished_at,
        r.settled_at, COALESCE(s.pod, ''), r.error, r.output, j.parent IS NOT NULL
 FROM escapement.runs r
 JOIN escapement.jobs j ON j.key = r.job
 LEFT JOIN escapement.sessions s ON s.id = r.session
-WHERE ($1::text IS NULL OR r.job IN (SELECT key FROM wanted)) AND r.fire_time >= $2 AND r.fire_time < $3
-ORDER BY r.fire_time DESC, r.settled_at DESC LIMIT $4
+WHERE r.fire_time >= $1 AND r.fire_time < $2
+ORDER BY r.fire_time DESC, r.settled_at DESC LIMIT $3

@@ -3,8 +3,10 @@
 WITH live AS (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL
 ), told AS (
-  SELECT j.*, d.definition::text AS definition
-  FROM escapement.jobs j JOIN escapement.definitions d ON d.job = j.key AND d.version = j.version
+  SELECT j.*, COALESCE(d.definition, c.definition)::text AS definition
+  FROM escapement.jobs j
+  LEFT JOIN escapement.definitions d ON d.job = j.key AND d.version = j.version
+  LEFT JOIN escapement.triggered c ON c.job = j.key AND j.parent IS NOT NULL
   WHERE j.owner = $1 AND j.key <> ALL ($2)
 )
 SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,

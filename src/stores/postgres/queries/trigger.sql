@@ -5,9 +5,9 @@ WITH parent AS (
 ), child AS (
   INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, planned_from,
                                cursor, fire_time, due_at, claim_at, fence, settled_total, rate, parent)
-  SELECT p.id || E'\x01' || nextval('escapement.triggers'), $3, $4::integer, 1, 1, 1, 0, false, false, $5, $5,
+  SELECT p.id || E'\x01' || nextval('escapement.triggers'), E'\x01' || $3, $4::integer, 1, 1, 1, 0, false, false, $5, $5,
          $5 - interval '1 microsecond', $5, $5, $5, (extract(epoch FROM $5::timestamptz) * 1000)::bigint, 0, 0, p.key
   FROM parent p
   RETURNING key
 )
-INSERT INTO escapement.definitions (job, version, made_at, definition) SELECT key, 1, $5, $2::text::jsonb FROM child RETURNING job
+INSERT INTO escapement.triggered (job, definition) SELECT key, $2::text::jsonb FROM child RETURNING job
