@@ -16,6 +16,14 @@ _MEMORY = ("memory_store_test", "src/stores/memory/memory_store.cc")
 _LOCKS = ("memory_locks_test", "src/locks/memory/memory_locks.cc")
 _NOTIFIER = ("memory_locks_test", "src/locks/memory/memory_notifier.cc")
 
+_SQL = "src/stores/postgres/queries/"
+_LEASES = "src/locks/postgres/queries/"
+
+
+def _postgres(name, query, old, new):
+    return Fault("PostgreSQL: " + name, "postgres_store_pgtest", _SQL + query + ".sql", old, new)
+
+
 FAULTS = [
     # --- claim
     Fault("claim without a new fence", *_MEMORY, "row->owner = request.session;\n      ++row->fence;",
@@ -110,4 +118,29 @@ FAULTS = [
     Fault("a wake-up on every channel", *_NOTIFIER, "if (next->second.channel != message.channel) continue;", ""),
     Fault("a callback after its subscription's end", *_NOTIFIER,
           "state->changed.wait(end, [&state, id] { return state->calling != id; });", ""),
+    # --- the same rules in SQL
+    _postgres("claim without a new fence", "claim", "SET owner = $1, fence = fence + 1, claim_at", "SET owner = $1, claim_at"),
+    _postgres("claim for a session that was ended", "claim",
+              "AND EXISTS (SELECT FROM live) AND NOT (SELECT found", "AND NOT (SELECT found"),
+    _postgres("claim ignores the priority", "claim", "ORDER BY priority DESC, claim_at", "ORDER BY claim_at"),
+    _postgres("claim ignores the horizon", "claim", "claim_at < now() + $2 * interval '1 microsecond'",
+              "claim_at < now() + (1e9 + $2) * interval '1 microsecond'"),
+    _postgres("commit without the fence", "commit", "AND j.fence = u.fence AND j.fire_time", "AND j.fire_time"),
+    _postgres("commit by fence alone, whoever owns", "commit", "COALESCE(j.owner, 0) = $1 AND j.fence", "j.fence"),
+    _postgres("commit applied twice", "commit", "AND j.fire_time = u.fire AND j.attempt = u.attempt\n", "\n"),
+    _postgres("a skip under an older version is applied", "commit", "(j.version = u.version OR u.verdict < 6)", "true"),
+    _postgres("a lost count outlives its occurrence", "commit", "THEN j.lost ELSE 0 END", "THEN j.lost ELSE j.lost END"),
+    _postgres("begin without the fence", "begin", "AND j.fence = u.fence", ""),
+    _postgres("release under another fence", "release", "AND j.fence = u.fence", ""),
+    _postgres("reclaim under the old fence", "hand_back", "SET owner = NULL, fence = fence + 1,", "SET owner = NULL,"),
+    _postgres("reclaim makes the time to look earlier", "hand_back", "ELSE j.due_at END", "ELSE now() END"),
+    _postgres("a resend is answered as stale", "settled_before", "AND r.session = $1", "AND r.session = -1"),
+    _postgres("a cancellation outlives its attempt", "cancelled_jobs", "AND cancel_attempt = attempt", ""),
+    _postgres("an export holds the history of a namesake", "export_runs", "AND state <> 4 AND parent IS NULL", "AND parent IS NULL"),
+    Fault("PostgreSQL: a lock is given while it is held", "postgres_locks_pgtest", _LEASES + "acquire.sql",
+          "WHERE l.token IS NULL OR l.held_until <= clock_timestamp()", ""),
+    Fault("PostgreSQL: renewal without a look at the holder", "postgres_locks_pgtest", _LEASES + "renew.sql",
+          "AND token = $2", "AND $2 <> ''"),
+    Fault("PostgreSQL: a lock's fence stands still", "postgres_locks_pgtest", _LEASES + "acquire.sql",
+          "fence = l.fence + 1", "fence = l.fence"),
 ]
