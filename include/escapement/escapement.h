@@ -3,6 +3,7 @@
 
 #include "escapement/handler.h"
 #include "escapement/job.h"
+#include "escapement/process.h"
 #include "escapement/report.h"
 #include "escapement/schedule.h"
 #include "escapement/scheduler.h"
