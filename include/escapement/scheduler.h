@@ -49,6 +49,9 @@ class Scheduler {
   // --- handlers and callbacks: register before Start
   virtual void Handle(std::string task, Handler handler) = 0;
   virtual void HandleAsync(std::string task, AsyncHandler handler) = 0;
+  // Registers the task kProcessTask (process.h): commands of this machine. kConflict after Start, kUnavailable when the
+  // system refuses what it needs; again it changes nothing.
+  [[nodiscard]] virtual Status HandleProcesses() = 0;
   virtual void OnSuccess(std::function<void(const RunReport&)> callback) = 0;
   virtual void OnFailure(std::function<void(const RunReport&)> callback) = 0;
 

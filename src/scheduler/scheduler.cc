@@ -8,7 +8,9 @@
 #include <fmt/format.h>
 
 #include "engine/driver.h"
+#include "escapement/process.h"
 #include "executors/function/function_executor.h"
+#include "executors/process/process_runner.h"
 #include "scheduler/services.h"
 
 namespace escapement {
@@ -71,6 +73,16 @@ class SchedulerImpl : public Scheduler {
   void Handle(std::string task, Handler handler) override { executor_.Handle(std::move(task), std::move(handler)); }
   void HandleAsync(std::string task, AsyncHandler handler) override {
     executor_.HandleAsync(std::move(task), std::move(handler));
+  }
+  Status HandleProcesses() override {
+    const std::lock_guard lock(life_mutex_);
+    if (processes_) return {};
+    if (driver_) return Fail(Code::kConflict, "commands must be registered before Start");
+    auto runner = ProcessRunner::Create();
+    if (!runner) return tl::unexpected(runner.error());
+    processes_ = std::move(*runner);
+    executor_.HandleAsync(kProcessTask, processes_->Handler());
+    return {};
   }
   void OnSuccess(std::function<void(const RunReport&)> callback) override { on_success_ = std::move(callback); }
   void OnFailure(std::function<void(const RunReport&)> callback) override { on_failure_ = std::move(callback); }
@@ -179,7 +191,8 @@ class SchedulerImpl : public Scheduler {
   std::optional<Lease> name_lease_;
   std::function<void(const RunReport&)> on_success_, on_failure_;
   std::mutex client_mutex_;
-  std::unique_ptr<JobStore> client_;  // guarded by client_mutex_
+  std::unique_ptr<JobStore> client_;          // guarded by client_mutex_
+  std::unique_ptr<ProcessRunner> processes_;  // guarded by life_mutex_; outlives the executor, which cancels its runs
   FunctionExecutor executor_;
   std::mutex life_mutex_;
   std::unique_ptr<Driver> driver_;  // guarded by life_mutex_

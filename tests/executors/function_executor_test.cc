@@ -2,7 +2,6 @@
 
 #include <condition_variable>
 #include <latch>
-#include <map>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -10,38 +9,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/executors/reports.h"
+
 namespace escapement {
 namespace {
 
 using std::chrono::seconds;
-
-// Collects what the executor reports and lets a test wait for it.
-class Reports {
- public:
-  Executor::Sink Sink() {
-    return [this](std::vector<RunFinished> finished) {
-      const std::lock_guard lock(mutex_);
-      for (RunFinished& f : finished) {
-        EXPECT_TRUE(by_id_.emplace(f.id, f).second) << "reported twice: " << f.id;
-      }
-      changed_.notify_all();
-    };
-  }
-  RunFinished Of(RunId id) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, seconds(20), [&] { return by_id_.contains(id); })) << "no report of " << id;
-    return by_id_[id];
-  }
-  std::size_t count() {
-    const std::lock_guard lock(mutex_);
-    return by_id_.size();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<RunId, RunFinished> by_id_;
-};
 
 StartRun RunOf(RunId id, const std::string& task) {
   StartRun run;

@@ -1,5 +1,9 @@
 #include "tests/scheduler/scheduler_suite.h"
 
+#include <future>
+
+#include "escapement/process.h"
+
 namespace escapement {
 namespace {
 
@@ -54,6 +58,32 @@ TEST(SchedulerOpen, RefusesOptionsThatCannotBeRightAndNamesThem) {
   EXPECT_THAT(with([](auto& o) { o.commit_linger = Duration(-1); }), HasSubstr("commit_linger"));
   EXPECT_THAT(with([](auto& o) { o.outbox_limit = 0; }), HasSubstr("outbox_limit"));
   EXPECT_THAT(with([](auto& o) { o.history_days = 0; }), HasSubstr("history_days"));
+}
+
+TEST(SchedulerProcesses, ACommandIsAJobAndItsOutputIsInTheHistory) {
+  const Urls urls = EmptyMemory();
+  auto opened = Scheduler::Open({.store_url = urls.store, .locks_url = urls.locks, .pod_name = "pod"});
+  ASSERT_TRUE(opened) << opened.error().message;
+  Scheduler& scheduler = **opened;
+  ASSERT_TRUE(scheduler.Migrate());
+  ASSERT_TRUE(scheduler.HandleProcesses());
+  ASSERT_TRUE(scheduler.HandleProcesses());
+  std::promise<RunReport> reported;
+  scheduler.OnFailure([&](const RunReport& report) { reported.set_value(report); });
+  const Schedule now = *Schedule::At(*scheduler.StoreTime());
+  ASSERT_TRUE(scheduler.Enqueue({ProcessJob("greeting", now, {.argv = {"sh", "-c", "echo hello; exit 7"}})}));
+  ASSERT_TRUE(scheduler.Start());
+  auto future = reported.get_future();
+  ASSERT_EQ(future.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+  const RunReport report = future.get();
+  EXPECT_EQ(report.error, "exit status 7");
+  EXPECT_EQ(report.output, "hello\n");
+  ASSERT_TRUE(scheduler.Stop(std::chrono::seconds(10)));
+  const auto runs = scheduler.Runs({.job_id = "greeting"});
+  ASSERT_TRUE(runs);
+  ASSERT_EQ(runs->size(), 1U);
+  EXPECT_EQ(runs->front().verdict, Verdict::kFailed);
+  EXPECT_EQ(runs->front().output, "hello\n");
 }
 
 }  // namespace
