@@ -21,9 +21,10 @@ using stress::StressFlags;
 constexpr const char* kVariables = R"(Variables (default):
   JOB_COUNT (100), JOB_INTERVAL_MS (1000), JOB_DURATION_MS (50), TEST_DURATION_SEC (60)
   PODS (local: 4): pods in all, the leader included; a leader waits for as many
-  STORE (postgresql)
+  STORE (postgresql): postgresql, redis or sqlite
   POSTGRES_HOST (localhost), POSTGRES_PORT (5432), POSTGRES_USER (postgres), POSTGRES_PASSWORD, POSTGRES_DB
   REDIS_HOST (localhost), REDIS_PORT (6379), REDIS_USER, REDIS_PASSWORD, REDIS_DB (0)
+  SQLITE_PATH (stress.db): the database's file; `local` makes one of its own
   POD_NAME: this pod's name in the report
   IS_LEADER (false): true makes a follower the leader
   STRESS_WITNESS_DIR: where each pod keeps its own file of starts

@@ -1,7 +1,6 @@
 #include "stress/analyzer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -11,9 +10,9 @@
 #include <fmt/format.h>
 
 #include "escapement/scheduler.h"
-#include "stress/pg_client.h"
 #include "stress/report.h"
 #include "stress/witness_file.h"
+#include "stress/witness_store.h"
 
 namespace escapement::stress {
 namespace {
@@ -71,6 +70,7 @@ Latency Percentiles(std::vector<std::int64_t> values) {
 StressReport Analyze(AnalysisInput input) {
   const TestPlan& plan = input.plan;
   StressReport report;
+  report.store = input.store;
   report.plan = plan;
   report.expect_faults = input.expect_faults;
   report.ledger = input.ledger;
@@ -151,44 +151,6 @@ StressReport Analyze(AnalysisInput input) {
 
 namespace {
 
-// Fields of one tuple of COPY's binary format.
-class TupleReader {
- public:
-  explicit TupleReader(std::string_view data) : data_(data) {}
-
-  std::int16_t Int16() { return static_cast<std::int16_t>(Big(2)); }
-
-  // A field's bytes, or nothing for null.
-  std::optional<std::string_view> Field() {
-    const auto size = static_cast<std::int32_t>(Big(4));
-    if (size < 0) return std::nullopt;
-    auto field = data_.substr(0, static_cast<std::size_t>(size));
-    data_.remove_prefix(field.size());
-    return field;
-  }
-
-  static std::uint64_t BigEndian(std::string_view bytes) {
-    std::uint64_t value = 0;
-    for (unsigned char c : bytes) value = value << 8 | c;
-    return value;
-  }
-
-  void Skip(std::size_t size) { data_.remove_prefix(std::min(size, data_.size())); }
-  std::size_t left() const { return data_.size(); }
-
- private:
-  std::uint64_t Big(std::size_t size) {
-    const auto value = BigEndian(data_.substr(0, size));
-    Skip(size);
-    return value;
-  }
-  std::string_view data_;
-};
-
-std::int64_t SecondsFieldToMicros(std::string_view field) {
-  return std::llround(std::bit_cast<double>(TupleReader::BigEndian(field)) * 1e6);
-}
-
 class PodNames {
  public:
   int Index(const std::string& name) {
@@ -203,17 +165,16 @@ class PodNames {
   std::vector<std::string> names_;
 };
 
-Result<TestPlan> ReadPlan(PgClient& client) {
-  auto rows = client.Exec("SELECT key, value FROM stress_config");
-  if (!rows) {
-    if (rows.error().code != Code::kNotFound) return tl::make_unexpected(rows.error());
-    return Fail(Code::kNotFound, "this database holds no stress test (no table stress_config): run one first");
-  }
-  std::map<std::string, std::string> values;
-  for (const auto& row : *rows) values[row[0].value_or("")] = row[1].value_or("");
-  if (values.empty()) {
-    return Fail(Code::kNotFound, "this database holds no stress test (stress_config is empty): run one first");
-  }
+tl::unexpected<Error> NoTest(const std::string& why) {
+  return Fail(Code::kNotFound, fmt::format("this database holds no stress test ({}): run one first", why));
+}
+
+Result<TestPlan> ReadPlan(WitnessStore& record) {
+  auto read = record.ReadConfig();
+  if (!read && read.error().code == Code::kNotFound) return NoTest(read.error().message);
+  if (!read) return tl::make_unexpected(read.error());
+  TestConfig& values = *read;
+  if (values.empty()) return NoTest("stress_config is empty");
   const auto number = [&values](const char* key) -> double {
     const auto found = values.find(key);
     return found == values.end() ? -1 : std::strtod(found->second.c_str(), nullptr);
@@ -236,42 +197,27 @@ Result<TestPlan> ReadPlan(PgClient& client) {
 
 }  // namespace
 
-Result<AnalysisInput> LoadWitness(const PostgresTarget& target, const std::string& witness_dir) {
-  auto client = PgClient::Open(target);
-  if (!client) return tl::make_unexpected(client.error());
+Result<AnalysisInput> LoadWitness(const StressConfig& config) {
+  auto record = WitnessStore::Open(config);
+  if (!record && record.error().code == Code::kNotFound) return NoTest(record.error().message);
+  if (!record) return tl::make_unexpected(record.error());
   AnalysisInput input;
-  auto plan = ReadPlan(*client);
+  input.store = config.store;
+  auto plan = ReadPlan(**record);
   if (!plan) return tl::make_unexpected(plan.error());
   input.plan = *plan;
   if (!plan->witness) return input;
 
   PodNames pods;
-  bool header = true;
   std::string pod_name;
-  auto copied = client->CopyOut(
-      "COPY (SELECT job_id, pod_name, actual_time, scheduled_time, execution_time_ms FROM stress_executions) "
-      "TO STDOUT (FORMAT binary)",
-      [&](std::string_view message) {
-        TupleReader reader(message);
-        if (header) {
-          reader.Skip(19);  // signature, flags, no extension
-          header = false;
-        }
-        while (reader.left() >= 2 && reader.Int16() == 5) {  // -1 ends the data
-          const auto job = reader.Field();
-          pod_name.assign(reader.Field().value_or("unnamed"));
-          const auto actual = reader.Field();
-          const auto fire = reader.Field();
-          const auto ms = reader.Field();
-          if (!job || !actual || !fire) continue;
-          input.table.push_back({JobIndex(*job), pods.Index(pod_name), SecondsFieldToMicros(*fire),
-                                 SecondsFieldToMicros(*actual),
-                                 ms ? static_cast<std::int32_t>(TupleReader::BigEndian(*ms)) : -1, -1});
-        }
-      });
-  if (!copied) return tl::make_unexpected(copied.error());
-  if (!witness_dir.empty()) {
-    auto loaded = LoadStarts(witness_dir, [&pods](const std::string& name) { return pods.Index(name); }, &input.starts);
+  auto read = (*record)->Read([&](const RecordedRow& row) {
+    pod_name.assign(row.pod);
+    input.table.push_back({JobIndex(row.job_id), pods.Index(pod_name), row.fire, row.actual, row.execution_ms, -1});
+  });
+  if (!read) return tl::make_unexpected(read.error());
+  if (!config.witness_dir.empty()) {
+    auto loaded =
+        LoadStarts(config.witness_dir, [&pods](const std::string& name) { return pods.Index(name); }, &input.starts);
     if (!loaded) return tl::make_unexpected(loaded.error());
   }
   input.pods = pods.Take();
@@ -283,12 +229,12 @@ int RunAnalyze(const StressConfig& config) {
     fmt::print(stderr, "escapement: {}\n", message);
     return 2;
   };
-  auto input = LoadWitness(config.postgres, config.witness_dir);
+  auto input = LoadWitness(config);
   if (!input) return refuse(input.error().message);
   input->expect_faults = config.flags.expect_faults;
 
   SchedulerOptions options;
-  options.store_url = config.postgres.Url();
+  options.store_url = config.StoreUrl();
   options.pod_name = "stress-analyzer";
   auto scheduler = Scheduler::Open(options);
   if (!scheduler) return refuse(scheduler.error().message);
@@ -306,11 +252,9 @@ int RunAnalyze(const StressConfig& config) {
     if (!file.flush()) return refuse(fmt::format("{} cannot be written", config.flags.json_file));
   }
   if (config.flags.clean) {
-    auto client = PgClient::Open(config.postgres);
-    if (!client) return refuse(client.error().message);
-    for (const char* sql : {"TRUNCATE stress_executions RESTART IDENTITY", "DELETE FROM stress_config"}) {
-      if (auto done = client->Exec(sql); !done) return refuse("cleaning failed: " + done.error().message);
-    }
+    auto record = WitnessStore::Open(config);
+    if (!record) return refuse(record.error().message);
+    if (auto done = (*record)->Clear(); !done) return refuse("cleaning failed: " + done.error().message);
   }
   return Passes(report) ? 0 : 1;
 }

@@ -37,9 +37,10 @@ struct Execution {
 };
 
 struct AnalysisInput {
+  StoreKind store = StoreKind::kPostgresql;
   TestPlan plan;
   std::vector<std::string> pods;
-  std::vector<Execution> table;   // rows of stress_executions
+  std::vector<Execution> table;   // rows of the witness's record
   std::vector<Execution> starts;  // lines of the pods' files; those that are not in the table are added
   Audit ledger;                   // over [plan.start, plan.end)
   bool expect_faults = false;
@@ -51,6 +52,7 @@ struct Latency {  // us, start minus fire time; percentiles by nearest rank
 };
 
 struct StressReport {
+  StoreKind store = StoreKind::kPostgresql;
   TestPlan plan;
   bool expect_faults = false;
   std::int64_t total = 0;     // starts in the window
@@ -72,9 +74,9 @@ struct StressReport {
 
 StressReport Analyze(AnalysisInput input);
 
-// Reads stress_config, stress_executions and, where `witness_dir` is set, the pods' files; the ledger is the caller's.
-// kNotFound when there was no test.
-[[nodiscard]] Result<AnalysisInput> LoadWitness(const PostgresTarget& target, const std::string& witness_dir);
+// Reads the plan, the witness's record and, where a directory is configured, the pods' files; the ledger is the
+// caller's. kNotFound when there was no test.
+[[nodiscard]] Result<AnalysisInput> LoadWitness(const StressConfig& config);
 
 // Runs the whole of `stress analyze`: loads, judges, prints, cleans. Returns the exit status: 0 PASS, 1 issues, 2 no
 // test to judge or no way to read it.

@@ -1,5 +1,7 @@
 #include "stress/config.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 
@@ -24,6 +26,8 @@ std::string PercentEncode(std::string_view text) {
 std::string UrlHost(const std::string& host) {
   return host.find(':') == std::string::npos ? PercentEncode(host) : "[" + host + "]";  // IPv6
 }
+
+constexpr std::array kStores = {StoreKind::kPostgresql, StoreKind::kRedis, StoreKind::kSqlite};
 
 // Reads variables and gathers what is wrong with them.
 class Reader {
@@ -94,6 +98,35 @@ std::string RedisTarget::Url() const {
   return fmt::format("redis://{}{}:{}/{}", login, UrlHost(host), port, database);
 }
 
+std::string_view StoreWord(StoreKind store) {
+  switch (store) {
+    case StoreKind::kPostgresql: return "postgresql";
+    case StoreKind::kRedis: return "redis";
+    case StoreKind::kSqlite: return "sqlite";
+  }
+  return "";
+}
+
+std::string_view StoreName(StoreKind store) {
+  switch (store) {
+    case StoreKind::kPostgresql: return "PostgreSQL";
+    case StoreKind::kRedis: return "Redis";
+    case StoreKind::kSqlite: return "SQLite";
+  }
+  return "";
+}
+
+std::string StressConfig::StoreUrl() const {
+  switch (store) {
+    case StoreKind::kPostgresql: return postgres.Url();
+    case StoreKind::kRedis: return redis.Url();
+    case StoreKind::kSqlite: return "sqlite:" + sqlite_path;
+  }
+  return "";
+}
+
+std::string StressConfig::LocksUrl() const { return store == StoreKind::kPostgresql ? redis.Url() : ""; }
+
 Environment ProcessEnvironment() {
   return [](const std::string& name) -> std::optional<std::string> {
     const char* value = std::getenv(name.c_str());
@@ -113,11 +146,13 @@ tl::expected<StressConfig, std::vector<std::string>> ReadConfig(const Environmen
   if (auto n = reader.Number("TEST_DURATION_SEC", 1, kWeekMs / 1000)) config.test_duration = std::chrono::seconds(*n);
   if (auto n = reader.Number("PODS", 1, 64)) config.pods = static_cast<int>(*n);
 
-  if (auto store = reader.Text("STORE"); store && *store != "postgresql") {
-    if (*store == "redis" || *store == "sqlite") {
-      reader.errors.push_back(fmt::format("STORE {} is not available in this version: use postgresql", *store));
+  if (auto word = reader.Text("STORE")) {
+    const auto* const found =
+        std::find_if(kStores.begin(), kStores.end(), [&](StoreKind s) { return StoreWord(s) == *word; });
+    if (found == kStores.end()) {
+      reader.Wrong("STORE", "postgresql, redis or sqlite", *word);
     } else {
-      reader.Wrong("STORE", "postgresql", *store);
+      config.store = *found;
     }
   }
 
@@ -139,6 +174,8 @@ tl::expected<StressConfig, std::vector<std::string>> ReadConfig(const Environmen
   reader.Read("REDIS_USER", &config.redis.user);
   reader.Read("REDIS_PASSWORD", &config.redis.password);
   if (auto n = reader.Number("REDIS_DB", 0, 1'000'000)) config.redis.database = static_cast<int>(*n);
+
+  reader.Read("SQLITE_PATH", &config.sqlite_path);
 
   reader.Read("POD_NAME", &config.pod_name);
   if (!IsPodName(config.pod_name)) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <tl/expected.hpp>
@@ -11,6 +12,10 @@
 #include "escapement/time.h"
 
 namespace escapement::stress {
+
+enum class StoreKind { kPostgresql, kRedis, kSqlite };
+std::string_view StoreWord(StoreKind store);  // as STORE has it: "postgresql", "redis", "sqlite"
+std::string_view StoreName(StoreKind store);  // "PostgreSQL", "Redis", "SQLite"
 
 struct PostgresTarget {
   std::string host = "localhost";
@@ -49,15 +54,20 @@ struct StressConfig {
   Duration duration = std::chrono::milliseconds(50);
   std::chrono::seconds test_duration{60};
   std::optional<int> pods;  // to wait for, the leader included
-  PostgresTarget postgres;
-  RedisTarget redis;
-  std::string pod_name;  // empty: given by role
+  StoreKind store = StoreKind::kPostgresql;
+  PostgresTarget postgres;                // where it is the store
+  RedisTarget redis;                      // the lock service, or, where it is the store, both
+  std::string sqlite_path = "stress.db";  // where it is the store, and the lock service as well
+  std::string pod_name;                   // empty: given by role
   bool is_leader = false;
   std::string witness_dir;                   // empty: no file of starts
   std::string ready_file;                    // written once the pod's session is registered
   std::string pids_file;                     // `local`: process ids of all parts
   std::chrono::seconds connect_timeout{60};  // a pod tries this long to reach the servers
   std::chrono::seconds restart_after{0};     // `local` with faults: how long a server that was killed stays away
+
+  std::string StoreUrl() const;  // of the scheduler's options; with the password: never print it
+  std::string LocksUrl() const;  // the same; empty: the store's own locks
 };
 
 // The value of a variable, or nothing when it is not set. An empty value counts as not set.

@@ -24,8 +24,8 @@ int RunHealth(const StressConfig& config) {
     return 0;
   }
   SchedulerOptions options;
-  options.store_url = config.postgres.Url();
-  options.locks_url = config.redis.Url();
+  options.store_url = config.StoreUrl();
+  options.locks_url = config.LocksUrl();
   options.pod_name = "stress-health";
   auto scheduler = Scheduler::Open(options);
   if (!scheduler) return sick(scheduler.error().message);

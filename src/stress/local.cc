@@ -15,8 +15,8 @@
 #include "escapement/scheduler.h"
 #include "servers/servers.h"
 #include "stress/analyzer.h"
-#include "stress/pg_client.h"
 #include "stress/stop_signal.h"
+#include "stress/witness_store.h"
 
 namespace escapement::stress {
 namespace {
@@ -119,11 +119,26 @@ class LocalTest {
   }
 
   bool StartServers() {
-    Progress("starting PostgreSQL and Redis");
     if (!directory_.Make(config_.flags.keep)) {
       Complain("no private directory can be made in the system's temporary directory");
       return false;
     }
+    if (!config_.flags.no_witness) config_.witness_dir = directory_.path() + "/witness";
+    config_.sqlite_path = directory_.path() + "/stress.db";
+    if (config_.store == StoreKind::kPostgresql && !StartPostgres()) return false;
+    if (config_.store != StoreKind::kSqlite && !StartRedis()) return false;
+
+    SchedulerOptions client;
+    client.store_url = config_.StoreUrl();
+    client.pod_name = "stress-local";
+    auto scheduler = Scheduler::Open(client);
+    if (!scheduler) return Complain(scheduler.error().message), false;
+    if (auto migrated = (*scheduler)->Migrate(); !migrated) return Complain(migrated.error().message), false;
+    return true;
+  }
+
+  bool StartPostgres() {
+    Progress("starting PostgreSQL");
     PrivateServerOptions options;
     options.keep = config_.flags.keep;
     // A connection for claims, commits, heartbeats and questions of each pod, and the witness's.
@@ -131,22 +146,20 @@ class LocalTest {
     auto postgres = PrivateServer::Postgres(options);
     if (!postgres) return Complain(postgres.error().message), false;
     postgres_ = std::move(*postgres);
-    options.settings.clear();
+    config_.postgres = {postgres_->host(), postgres_->port(), postgres_->user(), postgres_->password(),
+                        postgres_->database()};
+    return true;
+  }
+
+  bool StartRedis() {
+    Progress("starting Redis");
+    PrivateServerOptions options;
+    options.keep = config_.flags.keep;
+    if (config_.store == StoreKind::kRedis) options.settings = {"appendonly yes", "appendfsync everysec"};
     auto redis = PrivateServer::Redis(options);
     if (!redis) return Complain(redis.error().message), false;
     redis_ = std::move(*redis);
-
-    config_.postgres = {postgres_->host(), postgres_->port(), postgres_->user(), postgres_->password(),
-                        postgres_->database()};
     config_.redis = {redis_->host(), redis_->port(), redis_->user(), redis_->password(), 0};
-    if (!config_.flags.no_witness) config_.witness_dir = directory_.path() + "/witness";
-
-    SchedulerOptions client;
-    client.store_url = config_.postgres.Url();
-    client.pod_name = "stress-local";
-    auto scheduler = Scheduler::Open(client);
-    if (!scheduler) return Complain(scheduler.error().message), false;
-    if (auto migrated = (*scheduler)->Migrate(); !migrated) return Complain(migrated.error().message), false;
     return true;
   }
 
@@ -155,7 +168,7 @@ class LocalTest {
     const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
     if (error) return Complain("/proc/self/exe: " + error.message()), false;
     std::map<std::string, std::string> environment = {
-        {"STORE", "postgresql"},
+        {"STORE", std::string(StoreWord(config_.store))},
         {"JOB_COUNT", std::to_string(config_.job_count)},
         {"JOB_INTERVAL_MS", std::to_string(config_.interval / milliseconds(1))},
         {"JOB_DURATION_MS", std::to_string(config_.duration / milliseconds(1))},
@@ -172,6 +185,7 @@ class LocalTest {
         {"REDIS_USER", config_.redis.user},
         {"REDIS_PASSWORD", config_.redis.password},
         {"REDIS_DB", "0"},
+        {"SQLITE_PATH", config_.sqlite_path},
         {"IS_LEADER", "false"},
         {"STRESS_WITNESS_DIR", config_.witness_dir},
         {"STRESS_READY_FILE", ""},
@@ -199,8 +213,8 @@ class LocalTest {
   bool WritePids() {
     if (config_.pids_file.empty()) return true;
     nlohmann::ordered_json pids;
-    pids["postgres"] = postgres_->pid();
-    pids["redis"] = redis_->pid();
+    if (postgres_) pids["postgres"] = postgres_->pid();
+    if (redis_) pids["redis"] = redis_->pid();
     for (const auto& pod : pods_) pids["pods"][pod.name] = pod.process->pid();
     // Whoever waits for the file must never read half of it.
     const std::string half = config_.pids_file + ".new";
@@ -261,7 +275,7 @@ class LocalTest {
   void ReviveServers() {
     bool revived = false;
     for (PrivateServer* server : {postgres_.get(), redis_.get()}) {
-      if (!HasEnded(server->pid())) continue;
+      if (server == nullptr || !HasEnded(server->pid())) continue;
       const auto seen_dead = dead_since_.try_emplace(server, Steady::now()).first->second;
       if (Steady::now() - seen_dead < config_.restart_after) continue;
       Complain("a server ended and is started again");
@@ -277,32 +291,31 @@ class LocalTest {
   }
 
   bool TestBegan() {
-    auto client = PgClient::Open(config_.postgres);
-    if (!client) return false;
-    auto rows = client->Exec("SELECT 1 FROM stress_config WHERE key = 'test_end'");
-    return rows && !rows->empty();
+    auto record = WitnessStore::Open(config_);
+    if (!record) return false;
+    const auto values = (*record)->ReadConfig();
+    return values && values->contains("test_end");
   }
 
   void ShowProgress() {
-    if (!progress_client_) {
-      auto client = PgClient::Open(config_.postgres);
-      if (!client) return;
-      progress_client_ = std::move(*client);
+    if (!record_) {
+      auto record = WitnessStore::Open(config_);
+      if (!record) return;
+      record_ = std::move(*record);
     }
-    // The sequence instead of a count: the witness must not become the load.
-    auto rows = progress_client_->Exec(
-        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END, extract(epoch FROM clock_timestamp()) - "
-        "(SELECT value::double precision FROM stress_config WHERE key = 'test_start') FROM stress_executions_id_seq");
-    if (!rows) {
-      if (rows.error().code == Code::kUnavailable) progress_client_.reset();
+    const auto values = record_->ReadConfig();
+    const auto start = values ? values->find("test_start") : TestConfig::const_iterator();
+    if (!values || start == values->end()) {
+      if (!values && values.error().code != Code::kNotFound) record_.reset();
       return Progress("starting the pods");
     }
-    if (rows->empty() || !rows->front()[1]) return Progress("starting the pods");
-    const double elapsed = std::strtod(rows->front()[1]->c_str(), nullptr);
-    const double executions = std::strtod(rows->front()[0]->c_str(), nullptr);
+    const auto now = record_->Now();
+    const auto executions = record_->Count();
+    if (!now || !executions) return record_.reset();
+    const double elapsed = static_cast<double>(ToMicros(*now)) / 1e6 - std::strtod(start->second.c_str(), nullptr);
     if (elapsed < 0) return Progress("the test begins");
-    Progress(fmt::format("{:.0f} s of {} s: {:.0f} executions, {:.1f} a second", elapsed, config_.test_duration.count(),
-                         executions, elapsed > 0 ? executions / elapsed : 0));
+    Progress(fmt::format("{:.0f} s of {} s: {} executions, {:.1f} a second", elapsed, config_.test_duration.count(),
+                         *executions, elapsed > 0 ? static_cast<double>(*executions) / elapsed : 0));
   }
 
   void Progress(const std::string& text) {
@@ -324,11 +337,17 @@ class LocalTest {
   }
 
   void SayWhatIsKept() {
-    fmt::print(stderr,
-               "Kept, with passwords:\n  PostgreSQL: {}\n  Redis: {}\n  Files: {}\n"
-               "Stop the servers by: kill {} {}\nand remove: {} {} {}\n",
-               postgres_->url(), redis_->url(), directory_.path(), postgres_->pid(), redis_->pid(), directory_.path(),
-               postgres_->directory(), redis_->directory());
+    std::string text = "Kept, with passwords:\n";
+    std::string pids, directories;
+    for (const PrivateServer* server : {postgres_.get(), redis_.get()}) {
+      if (server == nullptr) continue;
+      text += fmt::format("  {}: {}\n", server == redis_.get() ? "Redis" : "PostgreSQL", server->url());
+      pids += fmt::format(" {}", server->pid());
+      directories += " " + server->directory();
+    }
+    text += fmt::format("  Files: {}\n", directory_.path());
+    if (!pids.empty()) text += fmt::format("Stop the servers by: kill{}\n", pids);
+    fmt::print(stderr, "{}Remove: {}{}\n", text, directory_.path(), directories);
   }
 
   StressConfig config_;
@@ -340,12 +359,15 @@ class LocalTest {
   std::unique_ptr<PrivateServer> postgres_;
   std::unique_ptr<PrivateServer> redis_;
   std::map<PrivateServer*, Steady::time_point> dead_since_;
-  std::optional<PgClient> progress_client_;
+  std::unique_ptr<WitnessStore> record_;  // for the progress
   std::vector<PodProcess> pods_;
 };
 
 }  // namespace
 
-int RunLocal(const StressConfig& config) { return LocalTest(config).Run(); }
+int RunLocal(const StressConfig& config) {
+  signal(SIGPIPE, SIG_IGN);  // a server that goes away is an error to report, not the end of the test
+  return LocalTest(config).Run();
+}
 
 }  // namespace escapement::stress

@@ -16,9 +16,9 @@
 #include <fmt/format.h>
 
 #include "escapement/scheduler.h"
-#include "stress/pg_client.h"
 #include "stress/stop_signal.h"
 #include "stress/witness.h"
+#include "stress/witness_store.h"
 
 namespace escapement::stress {
 namespace {
@@ -162,8 +162,8 @@ class StressPod {
 
   int Open() {
     SchedulerOptions options;
-    options.store_url = config_.postgres.Url();
-    options.locks_url = config_.redis.Url();
+    options.store_url = config_.StoreUrl();
+    options.locks_url = config_.LocksUrl();
     options.pod_name = config_.pod_name;
     if (options.pod_name.empty() && config_.is_leader) options.pod_name = "scheduler-leader";
     if (options.pod_name.empty()) options.pod_name_prefix = "scheduler-";
@@ -175,17 +175,20 @@ class StressPod {
     });
   }
 
+  // Over a connection of its own.
+  template <typename Body>
+  Status InRecord(Body body) {
+    auto record = WitnessStore::Open(config_);
+    if (!record) return tl::make_unexpected(record.error());
+    return body(**record);
+  }
+
   // --- the leader
 
   int PrepareStore() {
     if (int status = Retry("migrating", [&] { return scheduler_->Migrate(); })) return status;
-    if (int status = Retry("creating the witness's tables", [&]() -> Status {
-          auto client = PgClient::Open(config_.postgres);
-          if (!client) return tl::make_unexpected(client.error());
-          return PrepareTables(*client);
-        })) {
-      return status;
-    }
+    const auto prepare = [](WitnessStore& record) { return record.Prepare(); };
+    if (int status = Retry("preparing the witness's record", [&] { return InRecord(prepare); })) return status;
     return RemoveOldJobs();
   }
 
@@ -289,33 +292,19 @@ class StressPod {
   }
 
   int WriteTestConfig() {
-    const auto epoch_seconds = [](Instant instant) {
-      return fmt::format("{:.6f}", static_cast<double>(ToMicros(instant)) / 1e6);
-    };
-    std::vector<std::string> values = {
-        "test_start",    epoch_seconds(test_start_),
-        "test_end",      epoch_seconds(test_end_),
-        "job_count",     std::to_string(config_.job_count),
-        "interval_ms",   std::to_string(config_.interval / milliseconds(1)),
-        "duration_ms",   std::to_string(config_.duration / milliseconds(1)),
-        "test_duration", std::to_string(config_.test_duration.count()),
+    TestConfig values = {
+        {"test_start", EpochSeconds(ToMicros(test_start_))},
+        {"test_end", EpochSeconds(ToMicros(test_end_))},
+        {"job_count", std::to_string(config_.job_count)},
+        {"interval_ms", std::to_string(config_.interval / milliseconds(1))},
+        {"duration_ms", std::to_string(config_.duration / milliseconds(1))},
+        {"test_duration", std::to_string(config_.test_duration.count())},
     };
     // Only where they differ from what the table of every test says.
-    if (config_.flags.burst) values.insert(values.end(), {"burst", "true"});
-    if (config_.flags.no_witness) values.insert(values.end(), {"witness", "false"});
-    std::string rows;
-    for (std::size_t i = 1; i < values.size(); i += 2) {
-      rows += fmt::format("{}(${}, ${})", rows.empty() ? "" : ", ", i, i + 1);
-    }
-    return Retry("writing stress_config", [&]() -> Status {
-      auto client = PgClient::Open(config_.postgres);
-      if (!client) return tl::make_unexpected(client.error());
-      auto written = client->Exec("INSERT INTO stress_config (key, value) VALUES " + rows +
-                                      " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                                  values);
-      if (!written) return tl::make_unexpected(written.error());
-      return {};
-    });
+    if (config_.flags.burst) values["burst"] = "true";
+    if (config_.flags.no_witness) values["witness"] = "false";
+    const auto write = [&](WitnessStore& record) { return record.WriteConfig(values); };
+    return Retry("writing stress_config", [&] { return InRecord(write); });
   }
 
   // --- the followers
@@ -346,26 +335,23 @@ class StressPod {
 
   // False while there is no test under way; an end that has passed belongs to an earlier test.
   bool ReadTestEnd() {
-    if (!config_client_) {
-      auto client = PgClient::Open(config_.postgres);
-      if (!client) return false;
-      config_client_ = std::move(*client);
+    if (!record_) {
+      auto record = WitnessStore::Open(config_);
+      if (!record) return false;
+      record_ = std::move(*record);
     }
-    auto rows = config_client_->Exec(
-        "SELECT value, extract(epoch FROM clock_timestamp()) FROM stress_config WHERE key = 'test_end'");
-    if (!rows) {
-      if (rows.error().code != Code::kNotFound) config_client_.reset();
+    const auto values = record_->ReadConfig();
+    const auto now = values ? record_->Now() : Result<Instant>(tl::make_unexpected(values.error()));
+    if (!now) {
+      if (now.error().code != Code::kNotFound) record_.reset();
       return false;
     }
-    if (rows->empty()) return false;
-    const auto instant = [](const std::optional<std::string>& text) {
-      return FromMicros(std::llround(std::strtod(text.value_or("0").c_str(), nullptr) * 1e6));
-    };
-    const Instant end = instant(rows->front()[0]);
-    const Instant now = instant(rows->front()[1]);
-    if (end <= now) return false;
-    test_end_ = end;
-    clock_ = {Steady::now(), now};
+    const auto end = values->find("test_end");
+    if (end == values->end()) return false;
+    const Instant test_end = FromMicros(std::llround(std::strtod(end->second.c_str(), nullptr) * 1e6));
+    if (test_end <= *now) return false;
+    test_end_ = test_end;
+    clock_ = {Steady::now(), *now};
     return true;
   }
 
@@ -388,7 +374,7 @@ class StressPod {
 
   int Start() {
     if (!config_.flags.no_witness) {
-      auto witness = Witness::Open(config_.postgres, config_.witness_dir);
+      auto witness = Witness::Open(config_);
       if (!witness) return Complain(2, witness.error().message);
       witness_ = std::move(*witness);
     }
@@ -447,7 +433,7 @@ class StressPod {
     if (witness_) {
       // A container gets 10 s to stop, of which the grace may have taken 5.
       const auto lost = witness_->Stop(stop_.received() ? seconds(4) : seconds(30));
-      if (lost > 0) Complain(0, fmt::format("{} rows of the witness did not reach PostgreSQL", lost));
+      if (lost > 0) Complain(0, fmt::format("{} rows of the witness did not reach {}", lost, StoreName(config_.store)));
     }
     if (started_ && !config_.ready_file.empty()) unlink(config_.ready_file.c_str());
     if (terminal_ && config_.is_leader) fmt::print(stderr, "\r\033[K");
@@ -460,7 +446,7 @@ class StressPod {
   Instant test_start_;
   Instant test_end_;
   bool started_ = false;
-  std::optional<PgClient> config_client_;
+  std::unique_ptr<WitnessStore> record_;
   // The scheduler goes first: its threads use the other two.
   std::unique_ptr<Witness> witness_;
   BodyTimer timer_;

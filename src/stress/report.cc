@@ -10,7 +10,6 @@ namespace escapement::stress {
 namespace {
 
 constexpr std::int64_t kP99LimitUs = 1'000'000;
-constexpr std::string_view kStoreName = "PostgreSQL";
 
 std::int64_t ToMs(Duration duration) { return duration / std::chrono::milliseconds(1); }
 
@@ -82,7 +81,8 @@ std::string RenderText(const StressReport& report) {
     fmt::format_to(std::back_inserter(out), format, std::forward<Args>(args)...);
     out.push_back('\n');
   };
-  line("STRESS TEST RESULTS ({})", kStoreName);
+  // The store is named where it is not Redis, the lock service, alone.
+  line("STRESS TEST RESULTS{}", report.store == StoreKind::kRedis ? "" : fmt::format(" ({})", StoreName(report.store)));
   line("{}", rule);
   line("");
   line("Configuration:");
@@ -164,7 +164,7 @@ std::string RenderJson(const StressReport& report) {
   json["missing"] = report.ledger.missing;
   json["double"] = report.ledger.doubled;
   json["window_s"] = std::chrono::duration<double>(report.plan.end - report.plan.start).count();
-  json["config"] = {{"store", "postgresql"},
+  json["config"] = {{"store", StoreWord(report.store)},
                     {"job_count", report.plan.job_count},
                     {"interval_ms", ToMs(report.plan.interval)},
                     {"duration_ms", ToMs(report.plan.duration)},

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -19,17 +18,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
-constexpr auto kFlushEvery = std::chrono::milliseconds(250);
 constexpr auto kInsertUnendedAfter = std::chrono::seconds(1);
 constexpr std::size_t kRowLimit = 2'000'000;
-constexpr std::size_t kBatchLimit = 20'000;
-
-void AppendCopyText(std::string_view text, std::string* out) {
-  for (char c : text) {
-    if (c == '\\') *out += '\\';
-    *out += c;  // names and ids hold no control characters
-  }
-}
 
 }  // namespace
 
@@ -39,34 +29,15 @@ std::int64_t WallMicros() {
   return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
-Status PrepareTables(PgClient& client) {
-  for (const char* sql : {
-           "CREATE TABLE IF NOT EXISTS stress_executions (id bigserial PRIMARY KEY, job_id text, pod_name text, "
-           "actual_time double precision, scheduled_time double precision, latency_ms integer, "
-           "execution_time_ms integer, created_at timestamp DEFAULT CURRENT_TIMESTAMP)",
-           "CREATE TABLE IF NOT EXISTS stress_config (key text PRIMARY KEY, value text)",
-           "TRUNCATE stress_executions RESTART IDENTITY",
-           "DELETE FROM stress_config",
-       }) {
-    if (auto done = client.Exec(sql); !done) return tl::make_unexpected(done.error());
-  }
-  return {};
-}
-
 struct Witness::Row {
-  std::string job_id;
-  std::int64_t fire = 0;
-  std::int64_t actual = 0;
   Steady::time_point begun;
-  // Guarded by the witness's mutex:
-  std::int32_t execution_ms = -1;  // -1: has not ended
-  std::int64_t id = 0;             // once it is in the table
-  bool written_unended = false;    // its batch says that it has not ended
+  WitnessRow said;               // its id and its end: guarded by the witness's mutex
+  bool written_unended = false;  // guarded by it too: its batch says that it has not ended
 };
 
-Result<std::unique_ptr<Witness>> Witness::Open(const PostgresTarget& target, const std::string& directory) {
-  std::unique_ptr<Witness> witness(new Witness(target));
-  if (!directory.empty()) {
+Result<std::unique_ptr<Witness>> Witness::Open(const StressConfig& config) {
+  std::unique_ptr<Witness> witness(new Witness(config));
+  if (const std::string& directory = config.witness_dir; !directory.empty()) {
     witness->directory_ = directory;
     const std::string path = directory + "/" + StartsFileName("unnamed", getpid());
     witness->file_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
@@ -93,12 +64,12 @@ void Witness::SetPodName(const std::string& name) {
 
 std::shared_ptr<Witness::Row> Witness::Begin(const RunContext& run) {
   auto row = std::make_shared<Row>();
-  row->actual = WallMicros();
+  row->said.actual = WallMicros();
   row->begun = Steady::now();
-  row->job_id = run.job->id;
-  row->fire = ToMicros(run.fire_time);
+  row->said.job_id = run.job->id;
+  row->said.fire = ToMicros(run.fire_time);
   if (file_ >= 0) {
-    const std::string line = FormatStart({row->job_id, row->fire, row->actual, run.attempt, run.fence});
+    const std::string line = FormatStart({row->said.job_id, row->said.fire, row->said.actual, run.attempt, run.fence});
     if (write(file_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
       fmt::print(stderr, "escapement: the witness file cannot be written: {}\n", std::strerror(errno));
     }
@@ -116,8 +87,8 @@ std::shared_ptr<Witness::Row> Witness::Begin(const RunContext& run) {
 void Witness::End(const std::shared_ptr<Row>& row) {
   const auto ms = std::chrono::round<std::chrono::milliseconds>(Steady::now() - row->begun).count();
   std::lock_guard lock(mutex_);
-  row->execution_ms = static_cast<std::int32_t>(ms);
-  if (row->id != 0) updates_.push_back({row->id, row->execution_ms});
+  row->said.execution_ms = static_cast<std::int32_t>(ms);
+  if (row->said.id != 0) updates_.push_back(row->said);
 }
 
 std::int64_t Witness::starts() const {
@@ -138,7 +109,7 @@ std::int64_t Witness::Stop(Duration limit) {
 }
 
 void Witness::Loop() {
-  auto pause = std::chrono::duration_cast<Steady::duration>(kFlushEvery);
+  auto pause = std::chrono::duration_cast<Steady::duration>(pace_.flush_every);
   for (;;) {
     bool last = false;
     {
@@ -149,10 +120,10 @@ void Witness::Loop() {
     const bool flushed = Flush(last);
     if (flushed && last) return;
     if (flushed) {
-      pause = kFlushEvery;
+      pause = pace_.flush_every;
       continue;
     }
-    client_.reset();
+    store_.reset();
     // Twice as long after each failure, at most 4 s. When stopping, wait_for does not wait: sleep instead.
     pause = std::min<Steady::duration>(pause * 2, std::chrono::seconds(4));
     if (last) {
@@ -166,10 +137,10 @@ void Witness::Loop() {
 }
 
 bool Witness::Connect() {
-  if (client_) return true;
-  auto client = PgClient::Open(target_);
-  if (!client) return false;
-  client_ = std::move(*client);
+  if (store_) return true;
+  auto store = WitnessStore::Open(config_);
+  if (!store) return false;
+  store_ = std::move(*store);
   return true;
 }
 
@@ -182,74 +153,41 @@ bool Witness::Flush(bool last) {
   return Connect() && Insert(last) && Update();
 }
 
+Witness::Batch Witness::TakeBatch(bool last) {
+  Batch batch;
+  const std::lock_guard lock(mutex_);
+  batch.pod = pod_name_;
+  const auto now = Steady::now();
+  std::deque<std::shared_ptr<Row>> kept;
+  while (!rows_.empty() && batch.rows.size() < pace_.batch_limit) {
+    auto row = std::move(rows_.front());
+    rows_.pop_front();
+    if (!last && row->said.execution_ms < 0 && now - row->begun < kInsertUnendedAfter) {
+      kept.push_back(std::move(row));
+      continue;
+    }
+    row->written_unended = row->said.execution_ms < 0;
+    batch.written.push_back(row->said);
+    batch.rows.push_back(std::move(row));
+  }
+  rows_.insert(rows_.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
+  return batch;
+}
+
 bool Witness::Insert(bool last) {
   // Bounded: each round but the last takes a full batch, of 2,000,000 rows at most.
-  for (std::size_t round = 0; round <= kRowLimit / kBatchLimit + 1; ++round) {
-    bool full = false;
-    if (!in_doubt_) {
-      Batch batch;
-      {
-        std::lock_guard lock(mutex_);
-        const auto now = Steady::now();
-        std::deque<std::shared_ptr<Row>> kept;
-        while (!rows_.empty() && batch.rows.size() < kBatchLimit) {
-          auto row = std::move(rows_.front());
-          rows_.pop_front();
-          if (last || row->execution_ms >= 0 || now - row->begun >= kInsertUnendedAfter) {
-            batch.rows.push_back(std::move(row));
-          } else {
-            kept.push_back(std::move(row));
-          }
-        }
-        full = batch.rows.size() == kBatchLimit;
-        rows_.insert(rows_.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
-      }
-      if (batch.rows.empty()) return true;
-      in_doubt_ = std::move(batch);  // kept until it is known to be in the table
-    }
+  for (std::size_t round = 0; round <= kRowLimit / pace_.batch_limit + 1; ++round) {
+    if (!in_doubt_) in_doubt_ = TakeBatch(last);
     Batch& batch = *in_doubt_;
-
-    bool there = false;
-    if (!batch.ids.empty()) {
-      auto found = client_->Exec("SELECT 1 FROM stress_executions WHERE id = $1", {std::to_string(batch.ids.front())});
-      if (!found) return false;
-      there = !found->empty();
-    } else {
-      auto ids = client_->Exec("SELECT nextval('stress_executions_id_seq') FROM generate_series(1, $1::int)",
-                               {std::to_string(batch.rows.size())});
-      if (!ids || ids->size() != batch.rows.size()) return false;
-      std::lock_guard lock(mutex_);
-      for (std::size_t i = 0; i < batch.rows.size(); ++i) {
-        Row& row = *batch.rows[i];
-        const std::string& id = *(*ids)[i][0];
-        std::from_chars(id.data(), id.data() + id.size(), batch.ids.emplace_back());
-        batch.text += id;
-        batch.text += '\t';
-        AppendCopyText(row.job_id, &batch.text);
-        batch.text += '\t';
-        AppendCopyText(pod_name_, &batch.text);
-        const auto latency = std::chrono::round<std::chrono::milliseconds>(Duration(row.actual - row.fire)).count();
-        batch.text += fmt::format("\t{:.6f}\t{:.6f}\t{}\t", static_cast<double>(row.actual) / 1e6,
-                                  static_cast<double>(row.fire) / 1e6, latency);
-        row.written_unended = row.execution_ms < 0;
-        batch.text += row.written_unended ? std::string("\\N") : std::to_string(row.execution_ms);
-        batch.text += '\n';
-      }
-    }
-    if (!there) {
-      auto copied = client_->CopyIn(
-          "COPY stress_executions (id, job_id, pod_name, actual_time, scheduled_time, latency_ms, execution_time_ms) "
-          "FROM STDIN",
-          batch.text);
-      if (!copied) return false;
-    }
+    const bool full = batch.rows.size() >= pace_.batch_limit;
+    if (!batch.rows.empty() && !store_->Insert(batch.pod, &batch.written)) return false;
     {
-      std::lock_guard lock(mutex_);
+      const std::lock_guard lock(mutex_);
       for (std::size_t i = 0; i < batch.rows.size(); ++i) {
         Row& row = *batch.rows[i];
         if (!row.written_unended) continue;
-        row.id = batch.ids[i];
-        if (row.execution_ms >= 0) updates_.push_back({row.id, row.execution_ms});  // ended meanwhile
+        row.said.id = batch.written[i].id;
+        if (row.said.execution_ms >= 0) updates_.push_back(row.said);  // ended meanwhile
       }
     }
     in_doubt_.reset();
@@ -259,28 +197,14 @@ bool Witness::Insert(bool last) {
 }
 
 bool Witness::Update() {
-  std::vector<EndUpdate> updates;
+  std::vector<WitnessRow> updates;
+  std::string pod;
   {
     std::lock_guard lock(mutex_);
     updates.swap(updates_);
+    pod = pod_name_;
   }
-  if (updates.empty()) return true;
-  std::string ids = "{";
-  std::string ends = "{";
-  for (std::size_t i = 0; i < updates.size(); ++i) {
-    if (i > 0) {
-      ids += ',';
-      ends += ',';
-    }
-    ids += std::to_string(updates[i].id);
-    ends += std::to_string(updates[i].execution_ms);
-  }
-  // Setting the same value again does no harm, so a reply that was lost needs no care.
-  auto done = client_->Exec(
-      "UPDATE stress_executions SET execution_time_ms = ended.ms "
-      "FROM unnest($1::bigint[], $2::int[]) AS ended (id, ms) WHERE stress_executions.id = ended.id",
-      {ids + "}", ends + "}"});
-  if (done) return true;
+  if (updates.empty() || store_->Update(pod, updates)) return true;
   std::lock_guard lock(mutex_);
   updates_.insert(updates_.end(), updates.begin(), updates.end());
   return false;

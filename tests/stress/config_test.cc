@@ -8,6 +8,7 @@
 namespace escapement::stress {
 namespace {
 
+using namespace std::string_literals;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
@@ -38,6 +39,7 @@ TEST(Config, HasTheDefaultsOfTheInterface) {
   EXPECT_FALSE(config->pods);
   EXPECT_EQ(config->postgres.host, "localhost");
   EXPECT_EQ(config->redis.host, "localhost");
+  EXPECT_EQ(config->store, StoreKind::kPostgresql);
   EXPECT_EQ(config->pod_name, "");
 }
 
@@ -111,12 +113,22 @@ TEST(Config, CountsAnEmptyValueAsNotSet) {
   EXPECT_EQ(config->postgres.host, "localhost");
 }
 
-TEST(Config, KnowsTheStoresThatAreNotThereYet) {
-  EXPECT_THAT(ErrorsOf({{"STORE", "redis"}}),
-              ElementsAre("STORE redis is not available in this version: use postgresql"));
-  EXPECT_THAT(ErrorsOf({{"STORE", "sqlite"}}),
-              ElementsAre("STORE sqlite is not available in this version: use postgresql"));
-  EXPECT_THAT(ErrorsOf({{"STORE", "oracle"}}), ElementsAre("STORE must be postgresql, not \"oracle\""));
+TEST(Config, KnowsTheStores) {
+  const std::map<std::string, std::string> servers = {
+      {"POSTGRES_HOST", "p"}, {"REDIS_HOST", "r"}, {"SQLITE_PATH", "/data/jobs.db"}};
+  const auto urls = [&](const std::string& store) {
+    auto variables = servers;
+    variables["STORE"] = store;
+    const auto config = Read(variables);
+    EXPECT_TRUE(config) << store;
+    return config ? std::pair(config->StoreUrl(), config->LocksUrl()) : std::pair<std::string, std::string>();
+  };
+  EXPECT_EQ(urls("postgresql"), std::pair("postgresql://postgres@p:5432/postgres"s, "redis://r:6379/0"s));
+  EXPECT_EQ(urls(""), urls("postgresql"));
+  EXPECT_EQ(urls("redis"), std::pair("redis://r:6379/0"s, ""s));
+  EXPECT_EQ(urls("sqlite"), std::pair("sqlite:/data/jobs.db"s, ""s));
+  EXPECT_THAT(ErrorsOf({{"STORE", "oracle"}}),
+              ElementsAre("STORE must be postgresql, redis or sqlite, not \"oracle\""));
 }
 
 TEST(Config, RefusesTwoDifferentDatabases) {

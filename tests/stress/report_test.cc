@@ -33,6 +33,20 @@ StressReport Sample() {
   return report;
 }
 
+TEST(Report, NamesTheStoreWhereItIsNotRedisAlone) {
+  StressReport report = Sample();
+  const auto title = [&report] {
+    const std::string text = RenderText(report);
+    return text.substr(0, text.find('\n'));
+  };
+  EXPECT_EQ(title(), "STRESS TEST RESULTS (PostgreSQL)");
+  report.store = StoreKind::kSqlite;
+  EXPECT_EQ(title(), "STRESS TEST RESULTS (SQLite)");
+  report.store = StoreKind::kRedis;
+  EXPECT_EQ(title(), "STRESS TEST RESULTS");
+  EXPECT_THAT(RenderJson(report), HasSubstr(R"("store": "redis")"));
+}
+
 TEST(Report, MatchesTheInterfaceToTheLetter) {
   EXPECT_EQ(RenderText(Sample()), R"(STRESS TEST RESULTS (PostgreSQL)
 ======================================================================

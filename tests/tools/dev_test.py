@@ -52,8 +52,8 @@ class DevTest(unittest.TestCase):
             (["stress"], {"JOB_DURATION_MS": "-1"}),
             (["stress"], {"TEST_DURATION_SEC": "99999999999999999999"}),
             (["stress"], {"PODS": "65"}),
-            (["stress"], {"STORE": "redis"}),
             (["stress"], {"STORE": "nonsense"}),
+            (["stress"], {"STORE": "Redis"}),
         ):
             with self.subTest(arguments=arguments, variables=variables):
                 done = self.run_dev(*arguments, **variables)
