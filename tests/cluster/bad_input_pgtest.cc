@@ -91,6 +91,7 @@ class BadInput : public testing::Test {
             {"PODS", ""},
             {"POD_NAME", ""},
             {"IS_LEADER", ""},
+            {"SQLITE_PATH", ""},
             {"STRESS_WITNESS_DIR", ""},
             {"STRESS_READY_FILE", ""},
             {"STRESS_PIDS_FILE", ""},
@@ -219,7 +220,12 @@ TEST_F(BadInput, AServerThatDoesNotAnswerIsTriedForALimitedTime) {
 }
 
 TEST_F(BadInput, ThereIsNothingToJudgeInAnEmptyDatabase) {
-  EXPECT_THAT(Refused({"stress", "analyze"}, {}, 2), HasSubstr("holds no stress test"));
+  const std::string file = directory_ + "/nowhere.db";
+  for (const Variables& where :
+       {Variables{}, Variables{{"STORE", "redis"}}, Variables{{"STORE", "sqlite"}, {"SQLITE_PATH", file}}}) {
+    EXPECT_THAT(Refused({"stress", "analyze"}, where, 2), HasSubstr("holds no stress test"));
+  }
+  EXPECT_FALSE(std::filesystem::exists(file)) << "it made what it was to judge";
   EXPECT_THAT(Refused({"stress", "health"}, {}, 1), HasSubstr("no schema"));
 }
 

@@ -96,9 +96,9 @@ class Cluster : public testing::Test {
   }
 
   // The test's own clock: that many seconds of it have passed when all pods together have started as many rounds.
-  void WaitUntilSecond(int second) {
+  void WaitUntilSecond(int second, int points_a_second = kJobs) {
     const auto limit = Steady::now() + seconds(120);
-    while (Starts() < std::int64_t{second} * kJobs) {
+    while (Starts() < std::int64_t{second} * points_a_second) {
       ASSERT_LT(Steady::now(), limit) << "only " << Starts() << " starts";
       ASSERT_FALSE(local_->Poll()) << "it has ended";
       std::this_thread::sleep_for(milliseconds(20));  // for lack of an event to wait for
@@ -142,8 +142,8 @@ class Cluster : public testing::Test {
   std::int64_t Number(const char* key) { return report_.at(key).get<std::int64_t>(); }
 
   // Every occurrence ran, and was settled, once; a second start was by an owner of a later fence.
-  void ExpectExactlyOnce() {
-    EXPECT_EQ(Number("expected"), kJobs * report_["config"]["test_duration_s"].get<int>());
+  void ExpectExactlyOnce(int points_a_second = kJobs) {
+    EXPECT_EQ(Number("expected"), points_a_second * report_["config"]["test_duration_s"].get<int>());
     EXPECT_EQ(Number("missing"), 0);
     EXPECT_EQ(Number("double"), 0);
     EXPECT_EQ(Number("duplicates"), 0);
@@ -287,6 +287,35 @@ TEST_F(Cluster, RefusesTheWorkOfAFrozenPodAndTakesItBack) {
   // Its share of a second, at least: it has joined again.
   EXPECT_GT(report_["pods"]["scheduler-1"].get<std::int64_t>(), before + kJobs / 4);
 }
+
+// The stores that are no server of their own, or the lock service's, at a rate at which a pod dies with a thousand
+// completions in its hands. (At a tenth of it where a sanitizer slows the pods down.)
+class FastCluster : public Cluster, public testing::WithParamInterface<const char*> {};
+
+TEST_P(FastCluster, LosesAndDoublesNothingOfAKilledFollower) {
+#ifdef ESCAPEMENT_SANITIZED
+  constexpr int kFastJobs = 500;
+#else
+  constexpr int kFastJobs = 5'000;
+#endif
+  constexpr int kPointsASecond = 2 * kFastJobs;
+  Start(/*expect_faults=*/true, {{"STORE", GetParam()},
+                                 {"JOB_COUNT", std::to_string(kFastJobs)},
+                                 {"JOB_INTERVAL_MS", "500"},
+                                 {"JOB_DURATION_MS", "50"},
+                                 {"TEST_DURATION_SEC", "8"}});
+  ASSERT_NO_FATAL_FAILURE(WaitUntilSecond(2, kPointsASecond));
+  ASSERT_NO_FATAL_FAILURE(WaitUntilBusy("scheduler-2"));
+  ASSERT_NO_FATAL_FAILURE(Send("scheduler-2", SIGKILL));
+  ASSERT_NO_FATAL_FAILURE(Finish());
+  ExpectExactlyOnce(kPointsASecond);
+  EXPECT_GE(Number("reruns"), 1);
+  EXPECT_GT(Number("late_over_1s"), 0) << "the fault was no fault";
+  EXPECT_EQ(report_["config"]["store"], GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Stores, FastCluster, testing::Values("redis", "sqlite"),
+                         [](const auto& each) { return std::string(each.param); });
 
 }  // namespace
 }  // namespace escapement

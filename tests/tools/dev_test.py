@@ -52,6 +52,7 @@ class DevTest(unittest.TestCase):
             (["stress"], {"JOB_DURATION_MS": "-1"}),
             (["stress"], {"TEST_DURATION_SEC": "99999999999999999999"}),
             (["stress"], {"PODS": "65"}),
+            (["test-compose", "nonsense"], {}),
             (["stress"], {"STORE": "nonsense"}),
             (["stress"], {"STORE": "Redis"}),
         ):
