@@ -14,6 +14,8 @@ class Fault(NamedTuple):
 
 _MEMORY = ("memory_store_test", "src/stores/memory/memory_store.cc")
 _LOCKS = ("memory_locks_test", "src/locks/memory/memory_locks.cc")
+_RUNNER = ("executors_test", "src/executors/process/process_runner.cc")
+_CHILD = ("executors_test", "src/executors/process/child.cc")
 _NOTIFIER = ("memory_locks_test", "src/locks/memory/memory_notifier.cc")
 
 _SQL = "src/stores/postgres/queries/"
@@ -143,4 +145,29 @@ FAULTS = [
           "AND token = $2", "AND $2 <> ''"),
     Fault("PostgreSQL: a lock's fence stands still", "postgres_locks_pgtest", _LEASES + "acquire.sql",
           "fence = l.fence + 1", "fence = l.fence"),
+    # --- commands
+    Fault("a command's children outlive it", *_RUNNER,
+          "group's, is nobody else's.\n    kill(-r.child.pid, SIGKILL);", "group's, is nobody else's."),
+    Fault("a command that ignores its cancellation runs on", *_RUNNER, "kills_.emplace(*r.kill_at, key);", ""),
+    Fault("a command alone is asked to stop, not its group", *_RUNNER, "kill(-r.child.pid, SIGTERM);",
+          "kill(r.child.pid, SIGTERM);"),
+    Fault("a stopped command does not hear its cancellation", *_RUNNER, "kill(-r.child.pid, SIGCONT);", ""),
+    Fault("a command's whole output is kept", *_RUNNER, "if (text_.size() + text.size() > 2 * limit_)", "if (false)"),
+    Fault("a command's output is read at its end only", *_RUNNER, "if (what == OutputOf(found->first)) {",
+          "if (what == OutputOf(found->first) && !found->second->kill_at) continue;\n"
+          "      if (what == OutputOf(found->first)) {"),
+    Fault("what a command printed last is lost", *_RUNNER, "    ReadRest(r);\n", ""),
+    Fault("a daemon that a command left holds its run", *_RUNNER, "left -= static_cast<int>(std::min<ssize_t>(got, left));",
+          ""),
+    Fault("a command sees the pod's secrets", *_RUNNER, ' || text.starts_with("ESCAPEMENT_")', ""),
+    Fault("a runner that ends leaves its commands running", *_RUNNER,
+          'for (auto& [key, running] : running_) Kill(*running, "the pod ended");', ""),
+    Fault("a command inherits descriptors", *_CHILD,
+          "dup2(prepared.output.get(), STDERR_FILENO) < 0 ||\n      close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0)",
+          "dup2(prepared.output.get(), STDERR_FILENO) < 0)"),
+    Fault("a command inherits the pod's ignored signals", *_CHILD,
+          "for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);", ""),
+    Fault("a command inherits the runner's blocked signals", *_CHILD,
+          "if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) give_up(kSetUp);", ""),
+    Fault("a command outlives a killed pod", *_CHILD, "if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(kSetUp);", ""),
 ]

@@ -254,6 +254,16 @@ TEST_F(ProcessRunnerTest, ACancelledCommandMayTidyUp) {
   EXPECT_THAT(finished.output, EndsWith("tidied\n"));
 }
 
+TEST_F(ProcessRunnerTest, TheWholeGroupIsAskedToStop) {
+  const RunId run = Shell("trap : TERM; sleep 1000 & " + Tell("pid", "$$") + " wait $!; wait $!; echo both; exit 6",
+                          {.kill_grace = seconds(4)});
+  (void)PidIn("pid");
+  executor_->Cancel(run);
+  const RunFinished finished = reports_.Of(run);
+  EXPECT_EQ(finished.error, "exit status 6");
+  EXPECT_THAT(finished.output, EndsWith("both\n"));
+}
+
 TEST_F(ProcessRunnerTest, ACommandAndChildrenThatIgnoreItAreKilledAfterTheGrace) {
   const RunId run = Shell("trap '' TERM; sh -c 'trap \"\" TERM; while :; do sleep 100; done' & " + Tell("child", "$!") +
                               Tell("pid", "$$") + " while :; do sleep 100; done",
@@ -287,6 +297,13 @@ TEST_F(ProcessRunnerTest, SomebodyWhoLeftTheGroupWithTheOutputOpenDoesNotHoldThe
   EXPECT_EQ(run.verdict, Verdict::kSucceeded);
   EXPECT_EQ(run.output, "done\n");
   EXPECT_EQ(kill(PidIn("child"), SIGKILL), 0) << "it was to live";
+}
+
+TEST_F(ProcessRunnerTest, NorDoesHeByPrintingForEver) {
+  const RunFinished run = RunShell("setsid yes & " + Tell("child", "$!") + " sleep 0.1");
+  EXPECT_EQ(run.verdict, Verdict::kSucceeded);
+  EXPECT_THAT(run.output, EndsWith("y\ny\n"));
+  EXPECT_TRUE(EndsSoon(PidIn("child"))) << "nobody reads what it prints";
 }
 
 TEST_F(ProcessRunnerTest, ACommandThatClosesItsOutputsRunsOn) {
