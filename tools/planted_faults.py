@@ -156,9 +156,6 @@ FAULTS = [
     Fault("a command's output is read at its end only", *_RUNNER, "if (what == OutputOf(found->first)) {",
           "if (what == OutputOf(found->first) && !found->second->kill_at) continue;\n"
           "      if (what == OutputOf(found->first)) {"),
-    Fault("what a command printed last is lost", *_RUNNER, "    ReadRest(r);\n", ""),
-    Fault("a daemon that a command left holds its run", *_RUNNER, "left -= static_cast<int>(std::min<ssize_t>(got, left));",
-          ""),
     Fault("a command sees the pod's secrets", *_RUNNER, ' || text.starts_with("ESCAPEMENT_")', ""),
     Fault("a runner that ends leaves its commands running", *_RUNNER,
           'for (auto& [key, running] : running_) Kill(*running, "the pod ended");', ""),

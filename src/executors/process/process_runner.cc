@@ -105,6 +105,8 @@ class ProcessRunner::State {
     }
     Wake();
     if (thread_.joinable()) thread_.join();
+    epoll_.Reset();  // handlers may keep the rest
+    wake_.Reset();
   }
 
   void Start(const RunContext& context, Done done) {
