@@ -38,19 +38,26 @@ std::ptrdiff_t Descriptors() {
   return std::distance(Files("/proc/self/fd"), Files());
 }
 
-// No process, or one that is dead but for its parent's not having asked.
-bool IsGone(pid_t pid) {
+// As ps shows it: 'T' stopped, 'Z' dead but for its parent's not having asked. '-': no process.
+char StateOf(pid_t pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string text;
-  if (!std::getline(file, text)) return true;
-  return text[text.rfind(')') + 2] == 'Z';
+  return std::getline(file, text) ? text[text.rfind(')') + 2] : '-';
+}
+bool IsGone(pid_t pid) { return StateOf(pid) == '-' || StateOf(pid) == 'Z'; }
+
+// It is nobody's child here: there is no event to wait for.
+template <typename Condition>
+bool Soon(Condition condition) {
+  for (const auto limit = Steady::now() + seconds(30); Steady::now() < limit;) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
 }
 
 testing::AssertionResult EndsSoon(pid_t pid) {
-  for (const auto limit = Steady::now() + seconds(30); Steady::now() < limit;) {
-    if (IsGone(pid)) return testing::AssertionSuccess();
-    std::this_thread::sleep_for(milliseconds(5));  // it is nobody's child here: there is no event to wait for
-  }
+  if (Soon([pid] { return IsGone(pid); })) return testing::AssertionSuccess();
   return testing::AssertionFailure() << pid << " is still there";
 }
 
@@ -118,13 +125,10 @@ class ProcessRunnerTest : public testing::Test {
 
   // The number that a script wrote (and moved there, so that it is whole).
   pid_t PidIn(const std::string& name) {
-    for (const auto limit = Steady::now() + seconds(30); Steady::now() < limit;) {
-      std::ifstream file(directory_ + "/" + name);
-      if (pid_t pid = 0; file >> pid) return pid;
-      std::this_thread::sleep_for(milliseconds(5));
-    }
-    ADD_FAILURE() << "no " << name;
-    return 1;
+    pid_t pid = 1;
+    EXPECT_TRUE(Soon([&] { return static_cast<bool>(std::ifstream(directory_ + "/" + name) >> pid); }))
+        << "no " << name;
+    return pid;
   }
 
   std::string directory_;
@@ -281,7 +285,8 @@ TEST_F(ProcessRunnerTest, ACommandAndChildrenThatIgnoreItAreKilledAfterTheGrace)
 
 TEST_F(ProcessRunnerTest, AStoppedCommandHearsItsCancellation) {
   const RunId run = Shell(Tell("pid", "$$") + "kill -STOP $$; sleep 100", {.kill_grace = seconds(4)});
-  (void)PidIn("pid");
+  const pid_t pid = PidIn("pid");
+  ASSERT_TRUE(Soon([pid] { return StateOf(pid) == 'T'; }));
   executor_->Cancel(run);
   EXPECT_EQ(reports_.Of(run).error, "killed by signal 15 (Terminated)");
 }
