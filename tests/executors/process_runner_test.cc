@@ -303,7 +303,9 @@ TEST_F(ProcessRunnerTest, SomebodyWhoLeftTheGroupWithTheOutputOpenDoesNotHoldThe
                                    " until [ \"$(cut -d ' ' -f 5 /proc/$!/stat)\" = $! ]; do :; done; echo done");
   EXPECT_EQ(run.verdict, Verdict::kSucceeded);
   EXPECT_EQ(run.output, "done\n");
-  EXPECT_EQ(kill(PidIn("child"), SIGKILL), 0) << "it was to live";
+  const pid_t child = PidIn("child");
+  ASSERT_GT(child, 1);
+  EXPECT_EQ(kill(child, SIGKILL), 0) << "it was to live";
 }
 
 TEST_F(ProcessRunnerTest, NorDoesHeByPrintingForEver) {
