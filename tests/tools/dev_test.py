@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,13 @@ class DevTest(unittest.TestCase):
         for command in ("setup", "build", "test", "check", "stress", "bench", "faults", "test-compose", "ci", "ci-full", "clean"):
             self.assertIn(f"\n  {command} ", done.stdout)
             self.assertRegex(self.run_dev(command, "--help").stdout, rf"^usage: \./dev {command}")
+
+    def test_the_image_is_built_with_the_libraries_that_setup_brings(self):
+        packages = re.search(r"^packages=\((.*?)\)", DEV.read_text(), re.M | re.S).group(1).split()
+        image = (DEV.parent / "tests/stress/Dockerfile").read_text().split()
+        of_tests = {"libgtest-dev", "libgmock-dev", "librapidcheck-dev", "libbenchmark-dev"}
+        needed = {name for name in packages if name.endswith("-dev")} - of_tests
+        self.assertEqual(needed - set(image), set())
 
     def test_refuses_wrong_input_in_one_line(self):
         for arguments, variables in (
