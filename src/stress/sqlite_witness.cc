@@ -24,7 +24,7 @@ using Database = std::unique_ptr<sqlite3, CloseDatabase>;
 
 class SqliteWitness final : public WitnessStore {
  public:
-  explicit SqliteWitness(Database database) : database_(std::move(database)) {}
+  SqliteWitness(std::string path, Database database) : path_(std::move(path)), database_(std::move(database)) {}
 
   Status Prepare() override {
     for (const char* sql : {
@@ -197,13 +197,14 @@ class SqliteWitness final : public WitnessStore {
     const std::string message = sqlite3_errmsg(database_.get());
     switch (sqlite3_errcode(database_.get()) & 0xFF) {
       case SQLITE_BUSY:
-      case SQLITE_LOCKED: return {Code::kUnavailable, "SQLite: " + message};
+      case SQLITE_LOCKED: return {Code::kUnavailable, path_ + ": " + message};
       default: break;
     }
     if (message.starts_with("no such table: ")) return {Code::kNotFound, "no table " + message.substr(15)};
-    return {Code::kInternal, "SQLite: " + message};
+    return {Code::kInternal, path_ + ": " + message};
   }
 
+  const std::string path_;
   Database database_;
 };
 
@@ -215,12 +216,11 @@ Result<std::unique_ptr<WitnessStore>> OpenSqliteWitness(const std::string& path)
   sqlite3* opened = nullptr;
   const int status = sqlite3_open_v2(path.c_str(), &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database(opened);
-  if (status != SQLITE_OK)
-    return Fail(Code::kUnavailable, fmt::format("SQLite: {}: {}", path, sqlite3_errmsg(database.get())));
+  if (status != SQLITE_OK) return Fail(Code::kUnavailable, fmt::format("{}: {}", path, sqlite3_errmsg(database.get())));
   sqlite3_busy_timeout(database.get(), kBusyMs);
   // The record need not be durable on its own: the engine's next commit makes it so, and the pods keep files as well.
   sqlite3_exec(database.get(), "PRAGMA synchronous = NORMAL", nullptr, nullptr, nullptr);
-  return std::make_unique<SqliteWitness>(std::move(database));
+  return std::make_unique<SqliteWitness>(path, std::move(database));
 }
 
 }  // namespace escapement::stress

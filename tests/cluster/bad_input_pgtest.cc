@@ -229,6 +229,18 @@ TEST_F(BadInput, ThereIsNothingToJudgeInAnEmptyDatabase) {
   EXPECT_THAT(Refused({"stress", "health"}, {}, 1), HasSubstr("no schema"));
 }
 
+TEST_F(BadInput, AFileThatCannotBeADatabaseIsRefusedAtOnce) {
+  const std::string text = directory_ + "/text";
+  std::ofstream(text) << std::string(5'000, 'x');
+  for (const std::string& file : {directory_ + "/no/such/place.db", text}) {
+    for (const std::string command : {"leader", "follower", "analyze"}) {
+      EXPECT_THAT(Refused({"stress", command}, {{"STORE", "sqlite"}, {"SQLITE_PATH", file}}, 2), HasSubstr(directory_));
+    }
+    Refused({"stress", "health"}, {{"STORE", "sqlite"}, {"SQLITE_PATH", file}}, 1);
+  }
+  EXPECT_EQ(ReadAll(text), std::string(5'000, 'x'));
+}
+
 TEST_F(BadInput, ASchemaThatIsNewerIsRefusedAtOnce) {
   Ask("CREATE SCHEMA escapement; CREATE TABLE escapement.migrations (version integer PRIMARY KEY, applied_at "
       "timestamptz "
