@@ -113,6 +113,7 @@ TEST_P(StoreContract, ReclaimHandsJobsBackAndCountsThemLost) {
 
   EXPECT_GT(Get("a").fence, owned[0].fence) << "what the dead pod still does is stale before the next owner comes";
   const SessionId heir = OpenSession();
+  EXPECT_TRUE(Claim(heir, 10, kMinute).empty()) << "the time to look is never earlier";
   const auto inherited = Claim(heir);
   ASSERT_EQ(inherited.size(), 2U);
   for (std::size_t i = 0; i < 2; ++i) {
