@@ -428,7 +428,7 @@ class SqliteStore final : public JobStore {
       const auto row = rows.Find(key);
       auto definition = rows.DefinitionOf(key);
       if (!definition) return tl::unexpected(definition.error());
-      auto reigns = ReignsOf(tx, key);
+      auto reigns = ReignsOf(tx, key, row ? row->present.created_at : Instant());
       if (!reigns) return tl::unexpected(reigns.error());
       if (tx.failed() || !row) break;
       jobs.push_back(AtRest({std::move(*definition), row->state, row->present, row->settled_total, std::move(*reigns)}));
@@ -668,18 +668,20 @@ class SqliteStore final : public JobStore {
     return ids;
   }
 
-  static Result<std::vector<Reign>> ReignsOf(Transaction& tx, JobKey key) {
+  static Result<std::vector<Reign>> ReignsOf(Transaction& tx, JobKey key, Instant created_at) {
     std::vector<Reign> reigns;
     for (Rows r = tx.Query(sql::kReigns, key); r.Next();) {
       auto grid = Schedule::Parse(r.Text(1));
       if (!grid) return FailIn("stored schedule", grid.error());
-      reigns.push_back({r.Int(0), std::move(*grid), r.Time(2), r.TimeOrNone(3)});
+      reigns.push_back({r.Int(0), grid->AnchoredAt(created_at), r.Time(2), r.TimeOrNone(3)});
     }
     return reigns;
   }
 
   static Status AuditOne(Transaction& tx, JobKey key, Instant from, Instant to, Audit& audit) {
-    const auto reigns = ReignsOf(tx, key);
+    const auto row = JobRows(tx, to).Find(key);
+    if (!row) return tx.failed() ? tx.error() : Status();
+    const auto reigns = ReignsOf(tx, key, row->present.created_at);
     if (!reigns) return tl::unexpected(reigns.error());
     std::vector<SettledSpan> spans;
     for (Rows r = tx.Query(sql::kSettled, key, from, to); r.Next();) {

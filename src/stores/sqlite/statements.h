@@ -80,7 +80,7 @@ inline constexpr std::string_view kAddLoad = "UPDATE load SET rate = rate + ?1, 
 inline constexpr std::string_view kInsertReign = "INSERT INTO reigns VALUES (?1, ?2, ?3, ?4, ?5)";
 inline constexpr std::string_view kEndReign = "UPDATE reigns SET until = ?2 WHERE job = ?1 AND until IS NULL";
 inline constexpr std::string_view kReigns =
-    "SELECT version, grid, after, until FROM reigns WHERE job = ?1 ORDER BY version";
+    "SELECT version, schedule, after, until FROM reigns WHERE job = ?1 ORDER BY version";
 
 // --- what users do
 

@@ -48,12 +48,12 @@ CREATE TABLE definitions (
   definition TEXT NOT NULL
 ) STRICT;
 
--- Which version's schedule (its grid) planned which points, those in (after, until], so that the conservation law can be
--- computed over changes.
+-- Which version's schedule planned which points, those in (after, until], so that the conservation law can be computed
+-- over changes. A schedule without an anchor of its own is anchored at the job's creation.
 CREATE TABLE reigns (
   job INTEGER NOT NULL,
   version INTEGER NOT NULL,
-  grid TEXT NOT NULL,
+  schedule TEXT NOT NULL,
   after INTEGER NOT NULL,
   until INTEGER,             -- null: it reigns still
   PRIMARY KEY (job, version)
