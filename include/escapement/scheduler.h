@@ -16,8 +16,12 @@
 namespace escapement {
 
 struct SchedulerOptions {
-  std::string store_url;  // "postgresql://user:password@host:port/database", or "memory:" (this process only)
-  std::string locks_url;  // "redis://:password@host:port/0", or "memory:"; empty: "memory:"
+  // "sqlite:PATH" (processes of one machine; "sqlite:" alone: ~/.local/state/escapement/escapement.db),
+  // "postgresql://user:password@host:port/database", or "memory:" (this process only).
+  std::string store_url;
+  // "redis://:password@host:port/0", "sqlite:PATH" (for a sqlite: store), or "memory:"; empty: the store's own, which are
+  // "memory:" for postgresql://.
+  std::string locks_url;
   std::string pod_name;   // empty: the next free pod_name_prefix + ordinal if a prefix is set, else the host's name
   std::string pod_name_prefix;
   std::vector<std::string> queues = {"default"};

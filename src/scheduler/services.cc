@@ -7,10 +7,13 @@
 #include "locks/postgres/postgres_locks.h"
 #include "locks/redis/redis_locks.h"
 #include "locks/redis/redis_notifier.h"
+#include "locks/sqlite/sqlite_locks.h"
+#include "locks/sqlite/sqlite_notifier.h"
 #include "redis/redis_url.h"
 #include "stores/memory/memory_store.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/postgres_store.h"
+#include "stores/sqlite/sqlite_store.h"
 
 namespace escapement {
 namespace {
@@ -40,6 +43,8 @@ bool IsRedis(const std::string& url) {
   return StartsWith(url, {"redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"});
 }
 
+bool IsSqlite(const std::string& url) { return url.starts_with("sqlite:"); }
+
 // --- stores
 
 Status AddStore(const std::string& url, Services* s) {
@@ -53,8 +58,14 @@ Status AddStore(const std::string& url, Services* s) {
     s->store = SharedByName<MemoryStoreFactory>(url);
     return {};
   }
+  if (IsSqlite(url)) {
+    auto store = SqliteStoreFactory::Create(url);
+    if (!store) return tl::unexpected(store.error());
+    s->store = std::move(*store);
+    return {};
+  }
   return Fail(Code::kInvalidArgument,
-              "unknown store URL: expected postgresql://user:password@host:port/database or memory:");
+              "unknown store URL: expected sqlite:PATH, postgresql://user:password@host:port/database or memory:");
 }
 
 // --- locks, and the wake-ups that come with them
@@ -71,8 +82,39 @@ Status AddRedisLocks(const std::string& text, Services* s) {
   return {};
 }
 
+Status AddSqliteNotifier(const std::string& url, Services* s) {
+  auto notifier = SqliteNotifier::Create(url);
+  if (!notifier) return tl::unexpected(notifier.error());
+  s->notifier = std::move(*notifier);
+  return {};
+}
+
+Status AddSqliteLocks(const std::string& url, Services* s) {
+  auto locks = SqliteLocks::Create(url);
+  if (!locks) return tl::unexpected(locks.error());
+  s->locks = std::move(*locks);
+  return AddSqliteNotifier(url, s);
+}
+
+// An SQLite file serves the processes of one machine, and has locks of its own.
+Status CheckPair(const std::string& store_url, const std::string& url) {
+  if (IsSqlite(url) && !IsSqlite(store_url)) {
+    return Fail(Code::kInvalidArgument,
+                "sqlite: locks need a sqlite: store: pods of another store may be on several machines, or are in one "
+                "process; use redis:// or memory: locks");
+  }
+  if (IsSqlite(store_url) && IsPostgres(url)) {
+    return Fail(Code::kInvalidArgument,
+                "postgresql:// locks need a postgresql:// store; a sqlite: store has locks of its own: leave the locks URL "
+                "empty, or use redis://");
+  }
+  return {};
+}
+
 Status AddLocks(const std::string& store_url, const std::string& locks_url, Services* s) {
   const std::string& url = locks_url.empty() ? store_url : locks_url;
+  if (auto pair = CheckPair(store_url, url); !pair) return pair;
+  if (IsSqlite(url)) return AddSqliteLocks(url, s);
   if (IsRedis(url)) return AddRedisLocks(url, s);
   if (IsPostgres(url)) {
     s->locks = std::make_shared<PostgresLocks>(url);
@@ -83,13 +125,15 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
     s->locks = SharedByName<MemoryLocks>(url);
     if (IsMemory(store_url)) {
       s->notifier = SharedByName<MemoryNotifier>(url);
+    } else if (IsSqlite(store_url)) {
+      return AddSqliteNotifier(store_url, s);
     } else {
       s->notifier = std::make_shared<PostgresNotifier>(store_url);
     }
     return {};
   }
   return Fail(Code::kInvalidArgument,
-              "unknown locks URL: expected redis://..., postgresql://... or memory:, or none for the store's own");
+              "unknown locks URL: expected redis://..., postgresql://..., sqlite:PATH or memory:, or none for the store's own");
 }
 
 }  // namespace

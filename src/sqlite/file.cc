@@ -40,19 +40,6 @@ Result<FileName> DefaultFile() {
   return FileName{(base / "escapement" / "escapement.db").lexically_normal(), true};
 }
 
-// Every missing part of it, for its owner only.
-Status MakeDirectories(const fs::path& directory) {
-  fs::path made;
-  for (const fs::path& part : directory) {
-    made /= part;
-    if (mkdir(made.c_str(), 0700) == 0 || errno == EEXIST) continue;
-    struct stat info{};
-    if (stat(made.c_str(), &info) == 0) continue;  // EROFS, EACCES on what is there
-    return Bad(fmt::format("cannot make the directory {}: {}", made.string(), std::strerror(errno)));
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<FileName> ParseUrl(const std::string& url) {
@@ -94,12 +81,25 @@ Status CheckPlace(const FileName& file) {
   return {};
 }
 
+// Every missing part of it.
+Status MakeDirectory(const FileName& file) {
+  if (!file.makes_directory) return {};
+  fs::path made;
+  for (const fs::path& part : fs::path(file.path).parent_path()) {
+    made /= part;
+    if (mkdir(made.c_str(), 0700) == 0 || errno == EEXIST) continue;
+    const int why = errno;
+    std::error_code ignored;
+    if (fs::is_directory(made, ignored)) continue;  // "read-only" or "not permitted", of what is there already
+    return Bad(fmt::format("cannot make the directory {}: {}", made.string(), std::strerror(why)));
+  }
+  return {};
+}
+
 Status MakeFile(const FileName& file) {
   struct stat info{};
   if (stat(file.path.c_str(), &info) == 0) return {};
-  if (file.makes_directory) {
-    if (auto s = MakeDirectories(fs::path(file.path).parent_path()); !s) return s;
-  }
+  if (auto s = MakeDirectory(file); !s) return s;
   if (auto s = CheckPlace(file); !s) return s;
   // Made under another name: to close a descriptor of the database file itself would drop the locks that SQLite holds on
   // it elsewhere in this process.

@@ -23,6 +23,9 @@ FileName Beside(const FileName& file, const std::string& suffix);
 // that name, a network's file system.
 [[nodiscard]] Status CheckPlace(const FileName& file);
 
+// Makes the directory of the default path, for its owner only; does nothing for another.
+[[nodiscard]] Status MakeDirectory(const FileName& file);
+
 // Makes an empty file that only its owner may read and write, and its directory if it is the default one. Harmless when
 // it is there, or when another process makes it at the same time.
 [[nodiscard]] Status MakeFile(const FileName& file);

@@ -3,6 +3,7 @@
 
 #include "servers/servers.h"
 #include "tests/scheduler/scheduler_suite.h"
+#include "tests/stores/sqlite_directory.h"
 
 namespace escapement {
 namespace {
@@ -50,6 +51,13 @@ Urls EmptyServers() { return g_servers->Empty(); }
 // Locks and wake-ups then go through PostgreSQL.
 Urls EmptyPostgresAlone() { return {g_servers->Empty().store, ""}; }
 
+Urls SqliteAndEmptyRedis() {
+  static std::vector<std::unique_ptr<SqliteDirectory>> directories;  // removed with the program's end
+  directories.push_back(std::make_unique<SqliteDirectory>());
+  return {"sqlite:" + directories.back()->path("jobs.db"), g_servers->Empty().locks};
+}
+
+INSTANTIATE_TEST_SUITE_P(SqliteAndRedis, SchedulerSuite, testing::Values(&SqliteAndEmptyRedis));
 INSTANTIATE_TEST_SUITE_P(PostgresAndRedis, SchedulerSuite, testing::Values(&EmptyServers));
 INSTANTIATE_TEST_SUITE_P(PostgresAlone, SchedulerSuite, testing::Values(&EmptyPostgresAlone));
 

@@ -1,4 +1,7 @@
+#include <memory>
+
 #include "tests/scheduler/scheduler_suite.h"
+#include "tests/stores/sqlite_directory.h"
 
 #include <future>
 
@@ -15,6 +18,15 @@ Urls EmptyMemory() {
 
 INSTANTIATE_TEST_SUITE_P(Memory, SchedulerSuite, testing::Values(&EmptyMemory));
 
+// A file of its own for each test, removed with the program's end. Locks and wake-ups are the store's own.
+Urls EmptySqlite() {
+  static std::vector<std::unique_ptr<SqliteDirectory>> directories;
+  directories.push_back(std::make_unique<SqliteDirectory>());
+  return {"sqlite:" + directories.back()->path("jobs.db"), ""};
+}
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, SchedulerSuite, testing::Values(&EmptySqlite));
+
 std::string RefusalOf(SchedulerOptions options) {
   auto scheduler = Scheduler::Open(std::move(options));
   if (scheduler) return "";
@@ -24,7 +36,7 @@ std::string RefusalOf(SchedulerOptions options) {
 
 TEST(SchedulerOpen, RefusesUrlsThatCannotBeRightAndKeepsTheirPasswords) {
   for (const char* url :
-       {"", "mysql://u:secret@h/d", "postgres:", "postgresql://u:secret@h:port/d", "postgresql://u:secret@[::1/d",
+       {"", "mysql://u:secret@h/d", "sqlite::memory:", "sqlite://host/file", "sqlite:/nowhere/at/all/jobs.db", "postgres:", "postgresql://u:secret@h:port/d", "postgresql://u:secret@[::1/d",
         "postgresql://u:secret@h/d?nonsense=1", "u:secret@h", "postgresql://u:sec%zzret@h/d"}) {
     const std::string why = RefusalOf({.store_url = url, .pod_name = "pod"});
     EXPECT_NE(why, "") << url;
@@ -37,6 +49,21 @@ TEST(SchedulerOpen, RefusesUrlsThatCannotBeRightAndKeepsTheirPasswords) {
     EXPECT_NE(why, "") << url;
     EXPECT_THAT(why, testing::Not(testing::HasSubstr("secret"))) << url;
     EXPECT_THAT(why, testing::Not(testing::HasSubstr("zzret"))) << url;
+  }
+}
+
+TEST(SchedulerOpen, RefusesPairsOfStoreAndLocksThatMakeNoSense) {
+  const SqliteDirectory directory;
+  const std::string sqlite = "sqlite:" + directory.path("jobs.db");
+  const std::string postgres = "postgresql://u:secret@h/d";
+  for (const auto& [store, locks] : {std::pair{postgres, sqlite}, {"memory:", sqlite}, {sqlite, postgres}}) {
+    const std::string why = RefusalOf({.store_url = store, .locks_url = locks, .pod_name = "pod"});
+    EXPECT_THAT(why, testing::HasSubstr("sqlite:")) << store << ' ' << locks;
+    EXPECT_THAT(why, testing::HasSubstr("redis://")) << store << ' ' << locks;
+    EXPECT_THAT(why, testing::Not(testing::HasSubstr("secret")));
+  }
+  for (const std::string& locks : {std::string(), sqlite, std::string("memory:")}) {
+    EXPECT_EQ(RefusalOf({.store_url = sqlite, .locks_url = locks, .pod_name = "pod"}), "") << locks;
   }
 }
 
