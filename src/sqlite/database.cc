@@ -46,6 +46,8 @@ Result<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& options)
     }
     return Fail(Code::kInvalidArgument, fmt::format("cannot open {}: {}", options.path, std::strerror(errno)));
   }
+  database->device_ = info.st_dev;
+  database->inode_ = info.st_ino;
   const int code = sqlite3_open_v2(options.path.c_str(), &database->db_,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (code != SQLITE_OK) {
@@ -105,6 +107,11 @@ Status Database::Configure() {
 Database::~Database() {
   for (const auto& [text, statement] : statements_) sqlite3_finalize(statement);
   sqlite3_close(db_);
+}
+
+bool Database::broken() const {
+  struct stat info{};
+  return broken_ || stat(options_.path.c_str(), &info) != 0 || info.st_dev != device_ || info.st_ino != inode_;
 }
 
 int Database::OnBusy(void* self, int times) {

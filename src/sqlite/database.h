@@ -38,8 +38,9 @@ class Database {
   // Copies the log into the database file, and empties it if nobody reads; waits for writers a moment only. What stays
   // is copied the next time.
   Status Checkpoint();
-  // Not to be used any more: the file was taken away, or is damaged. Open anew.
-  bool broken() const { return broken_; }
+  // Not to be used any more: the disk failed, or the file is not at its path any more (what would be written to it now
+  // would be lost). Open anew.
+  bool broken() const;
   const std::string& path() const { return options_.path; }
 
  private:
@@ -61,6 +62,8 @@ class Database {
   std::int64_t waiting_since_ = 0;  // microseconds of the monotonic clock
   Duration patience_{0};            // of the present wait
   bool broken_ = false;
+  std::uint64_t device_ = 0;  // the file as it was opened
+  std::uint64_t inode_ = 0;
 };
 
 // The rows of a query, one at a time.
