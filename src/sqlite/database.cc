@@ -1,5 +1,6 @@
 #include "sqlite/database.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,7 +65,8 @@ Status Database::Configure() {
   if (sqlite3_db_readonly(db_, "main") == 1) {
     return Fail(Code::kInvalidArgument, fmt::format("cannot write to {}: it is read-only to this user", options_.path));
   }
-  if (access(options_.path.substr(0, options_.path.rfind('/') + 1).c_str(), W_OK) != 0) {
+  const std::string directory = options_.path.substr(0, options_.path.rfind('/') + 1);
+  if (faccessat(AT_FDCWD, directory.c_str(), W_OK, AT_EACCESS) != 0) {
     return Fail(Code::kInvalidArgument, fmt::format("cannot write to the directory of {}: {} (the write-ahead log lies "
                                                     "beside the file)",
                                                     options_.path, std::strerror(errno)));

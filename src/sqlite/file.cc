@@ -67,6 +67,9 @@ Status CheckPlace(const FileName& file) {
     return Bad(fmt::format("{} is {}, not a file", file.path, S_ISDIR(info.st_mode) ? "a directory" : "a device"));
   }
   struct statfs system{};
+  if (stat(directory.c_str(), &info) == 0 && !S_ISDIR(info.st_mode)) {
+    return Bad(fmt::format("{} is not a directory", directory.string()));
+  }
   if (statfs(directory.c_str(), &system) != 0) {
     if (errno == ENOENT && file.makes_directory) return {};
     if (errno == ENOENT) return Bad(fmt::format("the directory {} is not there: make it first", directory.string()));
