@@ -1,0 +1,208 @@
+#include "stores/redis/records.h"
+
+#include <array>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "job/definition_json.h"
+#include "job/text.h"
+
+namespace escapement::redis_store {
+namespace {
+
+constexpr char kNul = '\0';
+
+std::optional<std::int64_t> ToNumber(std::string_view text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+tl::unexpected<Error> Malformed(const std::string& what) {
+  return Fail(Code::kInternal, fmt::format("the store holds {} that this program cannot read", what));
+}
+
+// Takes the text before the first separator off the front; all of it when there is none.
+std::string_view Take(std::string_view& text, char separator) {
+  const std::size_t end = text.find(separator);
+  const std::string_view part = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return part;
+}
+
+std::string OrEmpty(const std::optional<Instant>& instant) { return instant ? Text(*instant) : std::string(); }
+
+std::string Rest(Instant last, std::int64_t settles, const std::optional<Instant>& started,
+                 const std::optional<Instant>& finished, const std::string& error, const std::string& output) {
+  std::string rest = Text(last);
+  for (const std::string& part : {Text(settles), OrEmpty(started), OrEmpty(finished), MakeValidText(error),
+                                  MakeValidTail(output, kOutputLimit)}) {
+    rest += kNul;
+    rest += part;
+  }
+  return rest;
+}
+
+// "version after schedule"
+Result<Reign> ReadReign(std::string_view text, Instant created) {
+  const auto version = ToNumber(Take(text, ' '));
+  const auto after = ToNumber(Take(text, ' '));
+  auto schedule = Schedule::Parse(text);
+  if (!version || !after || !schedule) return Malformed("a job's versions");
+  return Reign{static_cast<int>(*version), schedule->AnchoredAt(created), FromMicros(*after), std::nullopt};
+}
+
+}  // namespace
+
+const std::string& Fields::Text() {
+  static const std::string kNothing;
+  if (!More()) {
+    ok_ = false;
+    return kNothing;
+  }
+  return reply_.elements[next_++].text;
+}
+
+std::int64_t Fields::Number() {
+  if (More() && reply_.elements[next_].kind == RedisReply::Kind::kInteger) return reply_.elements[next_++].integer;
+  const auto number = ToNumber(Text());
+  if (!number) ok_ = false;
+  return number.value_or(0);
+}
+
+Result<JobRow> ReadJobRow(Fields& fields) {
+  const JobKey key = fields.Number();
+  const std::string id = fields.Text();
+  auto definition = DefinitionFromJson(id, fields.Text());
+  if (!definition) return tl::unexpected(definition.error());
+  JobRow row{.key = key, .definition = std::move(*definition)};
+  row.state = static_cast<JobState>(fields.Number());
+  Present& p = row.present;
+  p.version = static_cast<int>(fields.Number());
+  p.created_at = fields.Time();
+  p.cursor = fields.Time();
+  p.fire_time = fields.Time();
+  p.due_at = fields.Time();
+  p.attempt = static_cast<int>(fields.Number());
+  p.lost = static_cast<int>(fields.Number());
+  p.begun = fields.Truth();
+  p.to_plan = fields.Truth();
+  p.planned_from = fields.Time();
+  if (const std::string& pod = fields.Text(); !pod.empty()) row.pod = pod;
+  row.fence = fields.Number();
+  row.settled_total = fields.Number();
+  std::string_view ended = fields.Text();
+  while (!ended.empty()) {  // "until version after schedule\n"
+    std::string_view line = Take(ended, '\n');
+    const auto until = ToNumber(Take(line, ' '));
+    auto reign = ReadReign(line, p.created_at);
+    if (!reign || !until) return Malformed("a job's versions");
+    reign->until = FromMicros(*until);
+    row.reigns.push_back(std::move(*reign));
+  }
+  auto open = ReadReign(fields.Text(), p.created_at);
+  if (!open) return tl::unexpected(open.error());
+  row.reigns.push_back(std::move(*open));
+  if (const std::string& dropped = fields.Text(); !dropped.empty()) {
+    const auto until = ToNumber(dropped);
+    if (!until) return Malformed("a job");
+    row.dropped = FromMicros(*until);
+  }
+  if (!fields.ok()) return Malformed("a job");
+  return row;
+}
+
+JobInfo InfoOf(const JobRow& row) {
+  JobInfo info{.definition = row.definition,
+               .version = row.present.version,
+               .state = row.state,
+               .created_at = row.present.created_at,
+               .cursor = row.present.cursor,
+               .fire_time = std::nullopt,
+               .attempt = row.present.attempt,
+               .owner_pod = row.pod,
+               .fence = row.fence,
+               .settled_total = row.settled_total};
+  if (row.state != JobState::kFinished) info.fire_time = row.present.fire_time;
+  return info;
+}
+
+ArchivedJob ArchiveOf(const JobRow& row) {
+  return AtRest({row.definition, row.state, row.present, row.settled_total, row.reigns});
+}
+
+ReignTexts WriteReigns(const std::vector<Reign>& reigns) {
+  ReignTexts texts;
+  for (const Reign& reign : reigns) {
+    const std::string text = fmt::format("{} {} {}", reign.version, ToMicros(reign.after), reign.grid.ToString());
+    if (reign.until) {
+      texts.ended += fmt::format("{} {}\n", ToMicros(*reign.until), text);
+    } else {
+      texts.open = text;
+    }
+  }
+  return texts;
+}
+
+std::string MarkAfterKey(std::int64_t session, Fence fence, Instant fire_time, int attempt, Verdict verdict) {
+  std::string mark = Text(session);
+  for (const std::string& part :
+       {Text(fence), Text(fire_time), Text(std::int64_t{attempt}), Text(static_cast<std::int64_t>(verdict))}) {
+    mark += kNul;
+    mark += part;
+  }
+  return mark;
+}
+
+std::string Mark(JobKey key, std::int64_t session, Fence fence, const RunRecord& run) {
+  return Text(key) + kNul + MarkAfterKey(session, fence, run.fire_time, run.attempt, run.verdict);
+}
+
+std::string RestOfRun(const RunRecord& run) {
+  return Rest(run.last_fire, run.settles, run.started_at, run.finished_at, run.error, run.output);
+}
+std::string RestOfRun(const RunInfo& run) {
+  return Rest(run.last_fire, run.settles, run.started_at, run.finished_at, run.error, run.output);
+}
+
+Result<HistoryLine> ReadHistoryLine(const std::string& job_id, std::string_view line) {
+  HistoryLine read;
+  RunInfo& run = read.run;
+  bool ok = true;
+  const auto number = [&] {
+    const auto value = ToNumber(Take(line, kNul));
+    if (!value) ok = false;
+    return value.value_or(0);
+  };
+  const auto maybe = [&]() -> std::optional<std::int64_t> {
+    const std::string_view text = Take(line, kNul);
+    return text.empty() ? std::nullopt : ToNumber(text);
+  };
+  const auto maybe_time = [&]() -> std::optional<Instant> {
+    const auto micros = maybe();
+    return micros ? std::optional(FromMicros(*micros)) : std::nullopt;
+  };
+  run.job_id = job_id;
+  run.settled_at = FromMicros(number());
+  run.pod = Take(line, kNul);
+  read.parent = maybe();
+  run.triggered = read.parent.has_value();
+  read.key = number();
+  number();  // session
+  number();  // fence
+  run.fire_time = FromMicros(number());
+  run.attempt = static_cast<int>(number());
+  run.verdict = static_cast<Verdict>(number());
+  run.last_fire = FromMicros(number());
+  run.settles = number();
+  run.started_at = maybe_time();
+  run.finished_at = maybe_time();
+  run.error = Take(line, kNul);
+  run.output = line;
+  if (!ok) return Malformed("a line of history");
+  return read;
+}
+
+}  // namespace escapement::redis_store

@@ -1,0 +1,1122 @@
+#include "stores/redis/redis_store.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "job/audit.h"
+#include "job/definition_json.h"
+#include "job/errors.h"
+#include "job/text.h"
+#include "stores/redis/records.h"
+#include "stores/redis/scripts.h"
+#include "stores/redis/shards.h"
+
+namespace escapement {
+namespace {
+
+using redis_store::Call;
+using redis_store::Fields;
+using redis_store::HistoryLine;
+using redis_store::JobRow;
+using redis_store::ReadHistoryLine;
+using redis_store::Script;
+using redis_store::ShardPrefix;
+using redis_store::Shards;
+using redis_store::Text;
+namespace scripts = redis_store::scripts;
+
+constexpr int kVersion = 1;           // of the layout of keys
+constexpr int kShardsOfACluster = 8;  // over its masters; a single server runs one script at a time anyway
+constexpr int kHistory = 1000;        // runs kept of a job
+constexpr std::size_t kRows = 200;    // in one script: nobody else is served meanwhile
+constexpr std::size_t kBytes = std::size_t{4} << 20;  // of definitions in one script
+constexpr int kRetries = 5;                           // when what was read has changed before it was written
+constexpr int kHandBackRounds = 50;                   // in one call of Reclaim
+constexpr double kRateUnit = 1e-9;                    // points a second, as the scripts count them
+
+const Script kCreate(scripts::kCreate);
+const Script kClaim(scripts::kClaim);
+const Script kRecover(scripts::kRecover);
+const Script kBegin(scripts::kBegin);
+const Script kCommit(scripts::kCommit);
+const Script kRelease(scripts::kRelease);
+const Script kOpenSession(scripts::kOpenSession);
+const Script kMarkSession(scripts::kMarkSession);
+const Script kSessionIsLive(scripts::kSessionIsLive);
+const Script kBeat(scripts::kBeat);
+const Script kTouched(scripts::kTouched);
+const Script kEndSession(scripts::kEndSession);
+const Script kHandBack(scripts::kHandBack);
+const Script kForgetSession(scripts::kForgetSession);
+const Script kMarkedSessions(scripts::kMarkedSessions);
+const Script kPause(scripts::kPause);
+const Script kRemove(scripts::kRemove);
+const Script kResume(scripts::kResume);
+const Script kTrigger(scripts::kTrigger);
+const Script kCancel(scripts::kCancel);
+const Script kRows_(scripts::kRows);
+const Script kCounts(scripts::kCounts);
+const Script kKnown(scripts::kKnown);
+const Script kImportJobs(scripts::kImportJobs);
+const Script kImportRuns(scripts::kImportRuns);
+const Script kPrune(scripts::kPrune);
+
+std::string MetaKey() { return ShardPrefix(0) + "meta"; }
+std::string RateText(const Schedule& schedule) {
+  return fmt::format("{:.0f}", std::min(schedule.Rate() / kRateUnit, 1e15));
+}
+
+// Positions in a list, by shard and in parts that one script may take.
+struct Part {
+  int shard = 0;
+  std::vector<std::size_t> positions;
+};
+
+class RedisStore final : public JobStore {
+ public:
+  explicit RedisStore(const RedisUrl& url) : shards_(url) {}
+
+  Status Connect() {
+    auto cluster = shards_.IsCluster();
+    return cluster ? Status() : Status(tl::unexpected(cluster.error()));
+  }
+
+  // --- schema and time
+
+  Status Migrate() override {
+    auto version = StoredVersion();
+    if (!version) return tl::unexpected(version.error());
+    if (*version > kVersion) return Newer(*version);
+    if (*version == kVersion) return {};
+    if (auto safe = CheckEviction(); !safe) return safe;
+    auto cluster = shards_.IsCluster();
+    if (!cluster) return tl::unexpected(cluster.error());
+    // Of many that migrate at once the first decides; all of them know the same number.
+    const std::vector<std::pair<const char*, int>> fields = {
+        {"shards", *cluster ? kShardsOfACluster : 1}, {"history", kHistory}, {"version", kVersion}};
+    for (const auto& [field, value] : fields) {
+      auto set = shards_.Run({.arguments = {"HSETNX", MetaKey(), field, std::to_string(value)}});
+      if (!set) return tl::unexpected(set.error());
+    }
+    return {};
+  }
+
+  Status CheckSchema() override {
+    count_ = 0;  // to be read anew
+    auto version = StoredVersion();
+    if (!version) return tl::unexpected(version.error());
+    if (*version > kVersion) return Newer(*version);
+    if (*version == 0) return NoSchema();
+    if (*version < kVersion) {
+      return Fail(Code::kConflict, fmt::format("the store's schema is older than this program (version {}, needed {}): "
+                                               "run the migration first",
+                                               *version, kVersion));
+    }
+    return CheckEviction();
+  }
+
+  Result<Instant> Now() override { return TimeOf(0); }
+
+  // --- sessions
+
+  Result<SessionId> OpenSession(const OpenSessionRequest& request) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    const std::string pod = MakeValidText(request.pod);
+    auto opened = shards_.Run({0, &kOpenSession, {pod, std::to_string(request.ttl.count())}});
+    if (!opened) return tl::unexpected(opened.error());
+    SessionId session = 0;
+    std::from_chars(opened->text.data(), opened->text.data() + opened->text.size(), session);
+    auto marked = OnAll(kMarkSession, {opened->text, pod});
+    if (!marked) return tl::unexpected(marked.error());
+    // Somebody may have ended it meanwhile and taken away markers that were not set yet.
+    auto live = shards_.Run({0, &kSessionIsLive, {opened->text}, /*writes=*/false});
+    if (!live) return tl::unexpected(live.error());
+    if (live->elements.size() == 1 && live->elements[0].integer == 1) return session;
+    if (auto swept = HandBack(session, /*lost=*/false, kHandBackRounds); !swept) return tl::unexpected(swept.error());
+    return Fail(Code::kUnavailable, shards_.where() + ": the session was ended while it was being opened");
+  }
+
+  Result<BeatReply> Beat(const BeatRequest& request) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    std::vector<Call> calls = CallsOnAll(kTouched, {Text(request.session)}, /*writes=*/false);
+    calls.push_back({0, &kBeat, {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned)}});
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    BeatReply reply;
+    for (int shard = 0; shard < count_; ++shard) {
+      Fields fields((*replies)[static_cast<std::size_t>(shard)]);
+      reply.total_rate += static_cast<double>(fields.Number()) * kRateUnit;
+      reply.total_jobs += fields.Number();
+      while (fields.More()) {
+        const JobKey key = fields.Number();
+        if (fields.Truth()) reply.changed.push_back(key);
+        const bool cancel = fields.Truth();
+        const Instant fire_time = fields.Time();
+        const int attempt = static_cast<int>(fields.Number());
+        if (cancel) reply.cancelled.push_back({key, fire_time, attempt});
+      }
+    }
+    Fields fields(replies->back());
+    reply.store_time = fields.Time();
+    reply.live = fields.Truth();
+    reply.sessions = ReadSessions(fields, /*ended=*/nullptr);
+    return reply;
+  }
+
+  Result<ReclaimReply> Reclaim(SessionId session, std::int64_t beat) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto told = shards_.Run({0, &kEndSession, {Text(session), Text(beat)}});
+    if (!told) return tl::unexpected(told.error());
+    if (told->integer < 0) return ReclaimReply{};
+    auto reply = HandBack(session, /*lost=*/true, kHandBackRounds);
+    if (reply) reply->ended = told->integer == 1;
+    return reply;
+  }
+
+  Status EndSession(SessionId session) override {
+    if (auto ready = Ready(); !ready) return ready;
+    auto told = shards_.Run({0, &kEndSession, {Text(session), ""}});
+    if (!told) return tl::unexpected(told.error());
+    for (int i = 0; i < 1000; ++i) {
+      auto reply = HandBack(session, /*lost=*/false, kHandBackRounds);
+      if (!reply) return tl::unexpected(reply.error());
+      if (reply->still_owned == 0) return {};
+    }
+    return Fail(Code::kTimeout, "the session owns too many jobs to hand them back at once");
+  }
+
+  // --- the hot path
+
+  Result<ClaimReply> Claim(const ClaimRequest& request) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    ClaimReply reply;
+    auto left = static_cast<std::size_t>(std::max(request.limit, 0));
+    for (bool first = true; first || left > 0; first = false) {
+      std::vector<std::size_t> share(static_cast<std::size_t>(count_), std::min(left, kRows));
+      if (count_ > 1) {
+        auto chosen = Choose(request, left);
+        if (!chosen) return PartlyClaimed(reply, chosen.error());
+        share = std::move(*chosen);
+      }
+      std::vector<Call> calls;
+      std::size_t wanted = 0;
+      for (int shard = 0; shard < count_; ++shard) {
+        const std::size_t limit = share[static_cast<std::size_t>(shard)];
+        wanted += limit;
+        calls.push_back({shard, &kClaim, ClaimArguments(request, limit, /*look=*/false)});
+      }
+      auto replies = shards_.Run(calls);
+      if (!replies) return PartlyClaimed(reply, replies.error());
+      const std::size_t before = reply.jobs.size();
+      if (auto read = ReadClaimed(*replies, reply); !read) return tl::unexpected(read.error());
+      if (!reply.live) {
+        reply.jobs.clear();  // whoever ended it hands them back
+        return reply;
+      }
+      const std::size_t got = reply.jobs.size() - before;
+      left -= std::min(left, got);
+      if (got < wanted || got == 0) break;
+    }
+    return reply;
+  }
+
+  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto owned = shards_.Run(CallsOnAll(kRecover, {Text(session), ""}, /*writes=*/false));
+    if (!owned) return tl::unexpected(owned.error());
+    const std::unordered_set<JobKey> without(known.begin(), known.end());
+    std::vector<Call> calls;
+    ClaimReply reply{.live = true};
+    for (int shard = 0; shard < count_; ++shard) {
+      Fields fields((*owned)[static_cast<std::size_t>(shard)]);
+      KeepEarliest(reply.store_time, fields.Time());
+      reply.live = fields.Truth() && reply.live;
+      Call call{shard, &kRecover, {Text(session)}, /*writes=*/false};
+      while (fields.More()) {
+        const JobKey key = fields.Number();
+        if (!without.contains(key)) call.arguments.push_back(Text(key));
+        if (call.arguments.size() <= kRows && fields.More()) continue;
+        if (call.arguments.size() > 1) calls.push_back(call);
+        call.arguments.resize(1);
+      }
+    }
+    for (const Call& call : calls) {  // one after the other: definitions may be large
+      auto rows = shards_.Run({call});
+      if (!rows) return tl::unexpected(rows.error());
+      std::vector<RedisReply> replies;
+      replies.push_back(std::move(*rows));
+      const bool live = reply.live;
+      if (auto read = ReadClaimed(replies, reply); !read) return tl::unexpected(read.error());
+      reply.live = live;
+    }
+    return reply;
+  }
+
+  Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    const auto parts = Divide(requests.size(), [&](std::size_t i) { return ShardOf(requests[i].key); });
+    std::vector<Call> calls;
+    for (const Part& part : parts) {
+      Call& call = calls.emplace_back(Call{part.shard, &kBegin, {Text(session)}});
+      for (const std::size_t i : part.positions) {
+        const BeginRequest& r = requests[i];
+        Add(call, {Text(r.key), Text(r.fence), Text(r.fire_time), std::to_string(r.attempt)});
+      }
+    }
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    std::vector<bool> may(requests.size(), false);
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      for (const std::size_t i : parts[p].positions) may[i] = fields.Number() == 1;
+    }
+    return may;
+  }
+
+  Result<CommitReply> Commit(SessionId session, const std::vector<Completion>& completions) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    CommitReply reply;
+    if (completions.empty()) {
+      auto now = Now();
+      if (!now) return tl::unexpected(now.error());
+      reply.store_time = *now;
+      return reply;
+    }
+    const auto parts = Divide(completions.size(), [&](std::size_t i) { return ShardOf(completions[i].key); });
+    std::vector<Call> calls;
+    for (const Part& part : parts) {
+      Call& call = calls.emplace_back(Call{part.shard, &kCommit, {Text(session), std::to_string(history_)}});
+      call.arguments.reserve(2 + 14 * part.positions.size());
+      for (const std::size_t i : part.positions) AddCompletion(call, session, completions[i]);
+    }
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    reply.answers.resize(completions.size());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      KeepEarliest(reply.store_time, fields.Time());
+      const std::string& letters = fields.Text();
+      if (letters.size() != parts[p].positions.size()) return Fail(Code::kInternal, "commit: not all were answered");
+      for (std::size_t n = 0; n < letters.size(); ++n) reply.answers[parts[p].positions[n]] = AnswerOf(letters[n]);
+    }
+    return reply;
+  }
+
+  Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) override {
+    if (auto ready = Ready(); !ready) return ready;
+    std::vector<Call> calls;
+    for (const Part& part : Divide(jobs.size(), [&](std::size_t i) { return ShardOf(jobs[i].first); })) {
+      Call& call = calls.emplace_back(Call{part.shard, &kRelease, {Text(session)}});
+      for (const std::size_t i : part.positions) Add(call, {Text(jobs[i].first), Text(jobs[i].second)});
+    }
+    auto replies = shards_.Run(calls);
+    return replies ? Status() : Status(tl::unexpected(replies.error()));
+  }
+
+  // --- what users do
+
+  Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) override {
+    std::unordered_set<std::string_view> ids;
+    for (const JobDefinition& job : jobs) {
+      if (const Status valid = Validate(job); !valid) return tl::unexpected(valid.error());
+      if (!ids.insert(job.id).second) return GivenTwice(job.id);
+    }
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    std::vector<std::string> texts;
+    for (const JobDefinition& job : jobs) texts.push_back(DefinitionToJson(job));
+    const auto parts = Divide(
+        jobs.size(), [&](std::size_t i) { return ShardOfId(jobs[i].id); },
+        [&](std::size_t i) { return texts[i].size(); });
+    std::map<int, Instant> clocks;
+    for (const Part& part : parts) {
+      if (clocks.contains(part.shard)) continue;
+      auto now = TimeOf(part.shard);
+      if (!now) return tl::unexpected(now.error());
+      clocks[part.shard] = *now;
+    }
+    std::vector<Call> calls;
+    for (const Part& part : parts) {
+      const Instant now = clocks[part.shard];
+      Call& call = calls.emplace_back(Call{part.shard, &kCreate, {std::to_string(part.shard), std::to_string(count_)}});
+      for (const std::size_t i : part.positions) {
+        const JobDefinition& job = jobs[i];
+        const Schedule grid = job.schedule.AnchoredAt(now);
+        const Instant cursor = grid.FirstCursor(now);
+        const auto first = grid.Next(cursor);
+        Add(call, {job.id, std::move(texts[i]), job.schedule.ToString(), job.queue, std::to_string(job.priority),
+                   RateText(job.schedule), Text(cursor), first ? Text(*first) : "", Text(now)});
+      }
+    }
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    std::vector<EnqueueOutcome> outcomes(jobs.size());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      for (const std::size_t i : parts[p].positions) outcomes[i] = static_cast<EnqueueOutcome>(fields.Number());
+    }
+    return outcomes;
+  }
+
+  Status Remove(const std::string& id) override {
+    if (auto ready = Ready(); !ready) return ready;
+    for (int i = 0; i < 1'000'000; ++i) {
+      auto reply = shards_.Run({ShardOfId(id), &kRemove, {id}});
+      if (!reply) return tl::unexpected(reply.error());
+      if (reply->integer == 1) return {};
+      if (reply->integer == 0) return NoSuchJob(id);
+    }
+    return Fail(Code::kTimeout, fmt::format("job '{}' is triggered faster than it can be removed", id));
+  }
+
+  Status Pause(const std::string& id) override {
+    if (auto ready = Ready(); !ready) return ready;
+    auto reply = shards_.Run({ShardOfId(id), &kPause, {id}});
+    if (!reply) return tl::unexpected(reply.error());
+    return reply->integer == 1 ? Status() : NoSuchJob(id);
+  }
+
+  Status Resume(const std::string& id) override {
+    if (auto ready = Ready(); !ready) return ready;
+    Call call{ShardOfId(id), &kResume, {id, std::to_string(history_)}};
+    for (int i = 0; i < kRetries; ++i) {
+      auto reply = shards_.Run(call);
+      if (!reply) return tl::unexpected(reply.error());
+      if (reply->kind == RedisReply::Kind::kInteger) return reply->integer == 1 ? Status() : NoSuchJob(id);
+      if (auto told = AddSkip(*reply, id, call); !told) return told;
+    }
+    return KeepsChanging(id);
+  }
+
+  Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
+    for (int i = 0; i < kRetries; ++i) {
+      auto job = Find(id);
+      if (!job) return tl::unexpected(job.error());
+      const int shard = ShardOfId(id);
+      auto now = TimeOf(shard);
+      if (!now) return tl::unexpected(now.error());
+      auto child = TriggeredDefinition(job->definition, *now, payload);
+      if (!child) return tl::unexpected(child.error());
+      auto reply = shards_.Run(
+          {shard,
+           &kTrigger,
+           {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
+            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), child->queue,
+            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now))}});
+      if (!reply) return tl::unexpected(reply.error());
+      if (reply->integer == 1) return {};
+    }
+    return KeepsChanging(id);
+  }
+
+  Status Cancel(const std::string& id) override {
+    if (auto ready = Ready(); !ready) return ready;
+    bool any = false;
+    std::string after;
+    do {
+      auto reply = shards_.Run({ShardOfId(id), &kCancel, {id, after}});
+      if (!reply) return tl::unexpected(reply.error());
+      Fields fields(*reply);
+      const std::int64_t marked = fields.Number();
+      if (marked < 0) return NoSuchJob(id);
+      any = any || marked > 0;
+      after = fields.Text();
+    } while (!after.empty());
+    return any ? Status() : NothingUnderWay(id);
+  }
+
+  Result<JobInfo> Get(const std::string& id) override {
+    auto row = Find(id);
+    if (!row) return tl::unexpected(row.error());
+    return InfoOf(*row);
+  }
+
+  Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
+    auto rows = Page(filter.id_prefix, filter.after_id, filter.state, filter.limit);
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<JobInfo> jobs;
+    for (const JobRow& row : *rows) jobs.push_back(InfoOf(row));
+    return jobs;
+  }
+
+  Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    std::vector<RunInfo> runs;
+    if (filter.limit <= 0) return runs;
+    if (!filter.job_id.empty()) {
+      if (auto read = RunsOf(filter.job_id, filter, runs); !read) return tl::unexpected(read.error());
+      return runs;
+    }
+    return RunsOfAll(filter);
+  }
+
+  Result<StoreStats> Stats() override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto replies = shards_.Run(CallsOnAll(kCounts, {}, /*writes=*/false));
+    if (!replies) return tl::unexpected(replies.error());
+    StoreStats stats;
+    for (const RedisReply& reply : *replies) {
+      Fields fields(reply);
+      for (const JobState state : {JobState::kActive, JobState::kPaused, JobState::kFinished, JobState::kRemoved}) {
+        const std::int64_t count = fields.Number();
+        if (count > 0) stats.jobs[state] += count;
+      }
+      stats.overdue += fields.Number();
+    }
+    return stats;
+  }
+
+  Result<std::vector<PodInfo>> Pods() override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto reply = shards_.Run({0, &kBeat, {""}, /*writes=*/false});
+    if (!reply) return tl::unexpected(reply.error());
+    Fields fields(*reply, 2);
+    std::vector<SessionId> ended;
+    std::vector<PodInfo> pods;
+    for (const SessionView& session : ReadSessions(fields, &ended)) {
+      pods.push_back({.name = session.pod, .session = session.id, .rate = session.rate, .owned = session.owned});
+    }
+    return pods;
+  }
+
+  Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) override {
+    constexpr int kPage = 50;  // a thousand lines of history each
+    Audit audit;
+    std::string after;
+    for (;;) {
+      auto rows = Page(id_prefix, after, std::nullopt, kPage);
+      if (!rows) return tl::unexpected(rows.error());
+      if (rows->empty()) return audit;
+      after = rows->back().definition.id;
+      std::vector<Call> calls;
+      for (const JobRow& row : *rows) calls.push_back(HistoryCall(row.definition.id, 0, -1));
+      auto histories = shards_.Run(calls);
+      if (!histories) return tl::unexpected(histories.error());
+      for (std::size_t i = 0; i < rows->size(); ++i) {
+        if (auto s = AuditRow((*rows)[i], (*histories)[i], from, to, audit); !s) return tl::unexpected(s.error());
+      }
+    }
+  }
+
+  // --- carrying jobs from store to store
+
+  Result<std::vector<ArchivedJob>> ExportJobs(const std::string& after_id, int limit) override {
+    auto rows = Page("", after_id, std::nullopt, limit);
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<ArchivedJob> jobs;
+    for (const JobRow& row : *rows) jobs.push_back(ArchiveOf(row));
+    return jobs;
+  }
+
+  Result<std::vector<RunInfo>> ExportRuns(const std::vector<std::string>& job_ids,
+                                          const std::optional<RunPosition>& after, int limit) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    const std::set<std::string> ids(job_ids.begin(), job_ids.end());
+    const auto most = static_cast<std::size_t>(std::max(limit, 0));
+    std::vector<RunInfo> runs;
+    for (auto id = after ? ids.lower_bound(after->job_id) : ids.begin(); id != ids.end() && runs.size() < most; ++id) {
+      const int shard = ShardOfId(*id);
+      auto replies = shards_.Run(
+          {{shard, nullptr, {"HGET", ShardPrefix(shard) + "keys", *id}, /*writes=*/false}, HistoryCall(*id, 0, -1)});
+      if (!replies) return tl::unexpected(replies.error());
+      const auto begin = static_cast<std::ptrdiff_t>(runs.size());
+      for (const RedisReply& line : (*replies)[1].elements) {
+        auto read = ReadHistoryLine(*id, line.text);
+        if (!read) return tl::unexpected(read.error());
+        // A job of the same id that was removed has a history of its own.
+        if (Text(read->parent.value_or(read->key)) != (*replies)[0].text) continue;
+        if (!after || PositionOf(read->run) > *after) runs.push_back(std::move(read->run));
+      }
+      std::sort(runs.begin() + begin, runs.end(),
+                [](const RunInfo& a, const RunInfo& b) { return PositionOf(a) < PositionOf(b); });
+    }
+    if (runs.size() > most) runs.resize(most);
+    return runs;
+  }
+
+  Status ImportJobs(const std::vector<ArchivedJob>& jobs) override {
+    if (const Status valid = ValidateArchive(jobs); !valid) return valid;
+    if (auto ready = Ready(); !ready) return ready;
+    std::vector<std::string> ids;
+    std::vector<std::string> texts;
+    for (const ArchivedJob& job : jobs) {
+      ids.push_back(job.definition.id);
+      texts.push_back(DefinitionToJson(job.definition));
+    }
+    auto known = Known(ids);
+    if (!known) return tl::unexpected(known.error());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if ((*known)[i]) return AlreadyThere(ids[i]);
+    }
+    const auto parts = Divide(
+        jobs.size(), [&](std::size_t i) { return ShardOfId(ids[i]); }, [&](std::size_t i) { return texts[i].size(); });
+    std::vector<std::string> added;
+    for (const Part& part : parts) {
+      Call call{part.shard, &kImportJobs, {std::to_string(part.shard), std::to_string(count_)}};
+      for (const std::size_t i : part.positions) AddArchived(call, jobs[i], std::move(texts[i]));
+      auto reply = shards_.Run(call);
+      if (reply && reply->text.empty()) {
+        for (const std::size_t i : part.positions) added.push_back(ids[i]);
+        continue;
+      }
+      // Somebody added one meanwhile, or a server is away: what this call added goes again.
+      for (const std::string& id : added) {
+        if (auto undone = Remove(id); !undone && undone.error().code != Code::kNotFound) {
+          return Fail(Code::kInDoubt, fmt::format("{}; a part of the jobs was added", undone.error().message));
+        }
+      }
+      if (!reply) return tl::unexpected(reply.error());
+      return AlreadyThere(reply->text);
+    }
+    return {};
+  }
+
+  Status ImportRuns(const std::vector<RunInfo>& runs) override {
+    if (auto ready = Ready(); !ready) return ready;
+    std::set<std::string> distinct;
+    for (const RunInfo& run : runs) distinct.insert(run.job_id);
+    const std::vector<std::string> ids(distinct.begin(), distinct.end());
+    auto known = Known(ids);
+    if (!known) return tl::unexpected(known.error());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (!(*known)[i]) return NoSuchJob(ids[i]);
+    }
+    std::vector<Call> calls;
+    const auto parts = Divide(
+        runs.size(), [&](std::size_t i) { return ShardOfId(runs[i].job_id); },
+        [&](std::size_t i) { return runs[i].output.size(); });
+    for (const Part& part : parts) {
+      Call& call = calls.emplace_back(Call{part.shard, &kImportRuns, {std::to_string(history_)}});
+      for (const std::size_t i : part.positions) {
+        const RunInfo& run = runs[i];
+        Add(call,
+            {run.job_id, Text(run.triggered), Text(run.settled_at), MakeValidText(run.pod),
+             redis_store::MarkAfterKey(0, 0, run.fire_time, run.attempt, run.verdict), redis_store::RestOfRun(run)});
+      }
+    }
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    for (const RedisReply& reply : *replies) {
+      if (!reply.text.empty()) return NoSuchJob(reply.text);
+    }
+    return {};
+  }
+
+  // --- upkeep
+
+  Status Maintain(const MaintainOptions& options) override {
+    if (auto ready = Ready(); !ready) return ready;
+    if (auto swept = SweepSessions(); !swept) return swept;
+    for (int shard = 0; shard < count_; ++shard) {
+      auto now = TimeOf(shard);
+      if (!now) return tl::unexpected(now.error());
+      const std::string oldest = Text(*now - std::chrono::days(options.history_days));
+      std::int64_t next = 0;
+      while (next >= 0) {
+        auto reply = shards_.Run({shard, &kPrune, {oldest, Text(next), std::to_string(kRows)}});
+        if (!reply) return tl::unexpected(reply.error());
+        next = reply->integer;
+      }
+    }
+    return {};
+  }
+
+ private:
+  static tl::unexpected<Error> Newer(std::int64_t version) {
+    return Fail(Code::kConflict, fmt::format("the store's schema is newer than this program (version {}, this program "
+                                             "knows {}): use a newer program",
+                                             version, kVersion));
+  }
+  static tl::unexpected<Error> NoSchema() {
+    return Fail(Code::kConflict, "the store has no schema yet: run the migration first");
+  }
+  static tl::unexpected<Error> KeepsChanging(const std::string& id) {
+    return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", MakeValidText(id, 200)));
+  }
+  static void Add(Call& call, std::initializer_list<std::string> arguments) {
+    call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
+  }
+  // Of several clocks the earliest: pods count from a lower bound.
+  static void KeepEarliest(Instant& earliest, Instant other) {
+    if (earliest == Instant() || other < earliest) earliest = other;
+  }
+
+  // 0: absent. Reads the number of shards, too.
+  Result<std::int64_t> StoredVersion() {
+    auto reply = shards_.Run({0, nullptr, {"HMGET", MetaKey(), "version", "shards", "history"}, /*writes=*/false});
+    if (!reply) return tl::unexpected(reply.error());
+    if (reply->elements.size() != 3 || reply->elements[0].text.empty()) return 0;
+    Fields fields(*reply);
+    const std::int64_t version = fields.Number();
+    const std::int64_t count = fields.Number();
+    const std::int64_t history = fields.Number();
+    if (version == kVersion && (!fields.ok() || count < 1 || count > 10'000 || history < 1)) {
+      return Fail(Code::kConflict, fmt::format("{}: the hash {} is damaged", shards_.where(), MetaKey()));
+    }
+    if (version == kVersion) {
+      count_ = static_cast<int>(count);
+      history_ = history;
+    }
+    return version;
+  }
+
+  // Before anything that touches jobs. The number of shards is fixed when the store is migrated.
+  Status Ready() {
+    if (count_ > 0) return {};
+    auto version = StoredVersion();
+    if (!version) return tl::unexpected(version.error());
+    if (*version == kVersion) return {};
+    return *version > kVersion ? Newer(*version) : NoSchema();
+  }
+
+  // A server that throws keys away when its memory is full would throw jobs away.
+  Status CheckEviction() {
+    if (count_ == 0) {
+      auto cluster = shards_.IsCluster();
+      if (!cluster) return tl::unexpected(cluster.error());
+    }
+    for (int shard = 0; shard < std::max(count_, 1); ++shard) {
+      auto info = shards_.Run({shard, nullptr, {"INFO", "memory"}, /*writes=*/false});
+      if (!info) return tl::unexpected(info.error());
+      if (info->text.find("maxmemory_policy:allkeys") != std::string::npos) {
+        return Fail(Code::kConflict,
+                    fmt::format("{}: the server may evict any key when its memory is full, jobs too: set "
+                                "maxmemory-policy to noeviction",
+                                shards_.where()));
+      }
+    }
+    return {};
+  }
+
+  Result<Instant> TimeOf(int shard) {
+    auto reply = shards_.Run({shard, nullptr, {"TIME"}, /*writes=*/false});
+    if (!reply) return tl::unexpected(reply.error());
+    Fields fields(*reply);
+    const std::int64_t seconds = fields.Number();
+    return FromMicros(seconds * 1'000'000 + fields.Number());
+  }
+
+  int ShardOf(JobKey key) const {
+    return static_cast<int>(static_cast<std::uint64_t>(key) % static_cast<unsigned>(count_));
+  }
+  // FNV-1a: the same in every program, for ever.
+  int ShardOfId(const std::string& id) const {
+    std::uint64_t hash = 14'695'981'039'346'656'037U;
+    for (const char c : id) hash = (hash ^ static_cast<unsigned char>(c)) * 1'099'511'628'211U;
+    return static_cast<int>(hash % static_cast<unsigned>(count_));
+  }
+
+  std::vector<Call> CallsOnAll(const Script& script, const std::vector<std::string>& arguments, bool writes) const {
+    std::vector<Call> calls;
+    for (int shard = 0; shard < count_; ++shard) calls.push_back({shard, &script, arguments, writes});
+    return calls;
+  }
+  Result<std::vector<RedisReply>> OnAll(const Script& script, const std::vector<std::string>& arguments) {
+    return shards_.Run(CallsOnAll(script, arguments, /*writes=*/true));
+  }
+
+  template <typename ShardAt>
+  std::vector<Part> Divide(std::size_t n, const ShardAt& shard_at) const {
+    return Divide(n, shard_at, [](std::size_t) { return std::size_t{0}; });
+  }
+  template <typename ShardAt, typename SizeAt>
+  std::vector<Part> Divide(std::size_t n, const ShardAt& shard_at, const SizeAt& size_at) const {
+    std::vector<Part> parts;
+    std::vector<std::size_t> open(static_cast<std::size_t>(count_), SIZE_MAX);  // the part that still has room
+    std::vector<std::size_t> bytes(static_cast<std::size_t>(count_), 0);
+    for (std::size_t i = 0; i < n; ++i) {
+      const int shard = shard_at(i);
+      const auto s = static_cast<std::size_t>(shard);
+      bytes[s] += size_at(i);
+      if (open[s] == SIZE_MAX || parts[open[s]].positions.size() >= kRows || bytes[s] > kBytes) {
+        open[s] = parts.size();
+        bytes[s] = size_at(i);
+        parts.push_back({shard, {}});
+      }
+      parts[open[s]].positions.push_back(i);
+    }
+    return parts;
+  }
+
+  // --- sessions
+
+  // Live ones; with `ended`, those that were ended stand there instead of among the others.
+  static std::vector<SessionView> ReadSessions(Fields& fields, std::vector<SessionId>* ended) {
+    std::vector<SessionView> sessions;
+    while (fields.More()) {
+      SessionView view;
+      view.id = fields.Number();
+      view.pod = fields.Text();
+      view.beat = fields.Number();
+      view.ttl = Duration(fields.Number());
+      view.rate = std::strtod(fields.Text().c_str(), nullptr);
+      view.owned = fields.Number();
+      if (fields.Truth() && ended != nullptr) {
+        ended->push_back(view.id);
+      } else {
+        sessions.push_back(std::move(view));
+      }
+    }
+    return sessions;
+  }
+
+  // Of a session that is ended at home. Until nothing is left, it is shown to all: whoever sees it goes on.
+  Result<ReclaimReply> HandBack(SessionId session, bool lost, int rounds) {
+    ReclaimReply reply;
+    std::vector<Call> calls = CallsOnAll(kHandBack, {Text(session), Text(lost)}, /*writes=*/true);
+    for (int round = 0; round < rounds && !calls.empty(); ++round) {
+      auto replies = shards_.Run(calls);
+      if (!replies) return tl::unexpected(replies.error());
+      reply.still_owned = 0;
+      std::vector<Call> again;
+      for (std::size_t i = 0; i < calls.size(); ++i) {
+        Fields fields((*replies)[i]);
+        reply.jobs += fields.Number();
+        const std::int64_t left = fields.Number();
+        reply.still_owned += left;
+        if (left > 0) again.push_back(std::move(calls[i]));
+      }
+      calls = std::move(again);
+    }
+    if (reply.still_owned > 0) return reply;
+    auto forgotten = shards_.Run({0, &kForgetSession, {Text(session)}});
+    if (!forgotten) return tl::unexpected(forgotten.error());
+    return reply;
+  }
+
+  // Whoever ended a session may have died half-way; a server that failed over may have lost the end, or the session.
+  Status SweepSessions() {
+    // Markers first: a session that is opened meanwhile is live at home before it has one.
+    auto replies = shards_.Run(CallsOnAll(kMarkedSessions, {}, /*writes=*/false));
+    if (!replies) return tl::unexpected(replies.error());
+    std::set<std::string> marked;
+    for (const RedisReply& reply : *replies) {
+      for (const RedisReply& session : reply.elements) marked.insert(session.text);
+    }
+    auto seen = shards_.Run({0, &kBeat, {""}, /*writes=*/false});
+    if (!seen) return tl::unexpected(seen.error());
+    Fields fields(*seen, 2);
+    std::vector<SessionId> ended;
+    for (const SessionView& live : ReadSessions(fields, &ended)) marked.erase(Text(live.id));
+    for (const SessionId session : ended) marked.insert(Text(session));
+    for (const std::string& session : marked) {
+      auto reply = HandBack(std::strtoll(session.c_str(), nullptr, 10), /*lost=*/true, kHandBackRounds);
+      if (!reply) return tl::unexpected(reply.error());
+    }
+    return {};
+  }
+
+  // --- claims
+
+  static std::vector<std::string> ClaimArguments(const ClaimRequest& request, std::size_t limit, bool look) {
+    std::vector<std::string> arguments = {Text(request.session), Text(std::int64_t{request.horizon.count()}),
+                                          std::to_string(limit), Text(look)};
+    arguments.insert(arguments.end(), request.queues.begin(), request.queues.end());
+    return arguments;
+  }
+
+  // How many each shard should give, so that the best `left` of all shards are claimed.
+  Result<std::vector<std::size_t>> Choose(const ClaimRequest& request, std::size_t left) {
+    auto replies = shards_.Run(
+        CallsOnAll(kClaim, ClaimArguments(request, std::min(left, kRows), /*look=*/true), /*writes=*/false));
+    if (!replies) return tl::unexpected(replies.error());
+    struct Candidate {
+      std::int64_t rank;
+      Instant time;
+      std::size_t shard;
+      auto operator<=>(const Candidate&) const = default;
+    };
+    std::vector<Candidate> candidates;
+    for (std::size_t shard = 0; shard < replies->size(); ++shard) {
+      Fields fields((*replies)[shard], 2);
+      while (fields.More()) {
+        const std::int64_t rank = fields.Number();
+        candidates.push_back({rank, fields.Time(), shard});
+      }
+    }
+    std::sort(candidates.begin(), candidates.end());
+    std::vector<std::size_t> share(replies->size(), 0);
+    for (std::size_t i = 0; i < std::min(left, candidates.size()); ++i) ++share[candidates[i].shard];
+    return share;
+  }
+
+  static tl::unexpected<Error> PartlyClaimed(const ClaimReply& reply, Error error) {
+    if (!reply.jobs.empty()) error.code = Code::kInDoubt;
+    return tl::unexpected(std::move(error));
+  }
+
+  static Status ReadClaimed(const std::vector<RedisReply>& replies, ClaimReply& reply) {
+    reply.live = true;
+    for (const RedisReply& part : replies) {
+      Fields fields(part);
+      KeepEarliest(reply.store_time, fields.Time());
+      reply.live = fields.Truth() && reply.live;
+      while (fields.More()) {
+        ClaimedJob job;
+        job.key = fields.Number();
+        job.fence = fields.Number();
+        const std::string& text = fields.Text();
+        auto definition = DefinitionFromJson(fields.Text(), text);
+        if (!definition) return tl::unexpected(definition.error());
+        job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+        Present& p = job.present;
+        p.created_at = fields.Time();
+        p.cursor = fields.Time();
+        p.fire_time = fields.Time();
+        p.due_at = fields.Time();
+        p.attempt = static_cast<int>(fields.Number());
+        p.version = static_cast<int>(fields.Number());
+        p.lost = static_cast<int>(fields.Number());
+        p.begun = fields.Truth();
+        p.to_plan = fields.Truth();
+        p.planned_from = fields.Time();
+        if (!fields.ok()) return Fail(Code::kInternal, "claim: a job that this program cannot read");
+        reply.jobs.push_back(std::move(job));
+      }
+    }
+    return {};
+  }
+
+  // --- commits
+
+  static void AddCompletion(Call& call, SessionId session, const Completion& c) {
+    const auto& run = c.run;
+    Add(call, {Text(c.key), Text(c.fence), Text(c.fire_time), std::to_string(c.attempt), std::to_string(c.version),
+               Text(c.next.cursor), c.next.fire_time ? Text(*c.next.fire_time) : "", Text(c.next.due_at),
+               std::to_string(c.next.attempt), Text(c.keep), run ? std::to_string(static_cast<int>(run->verdict)) : "",
+               run ? Text(run->settles) : "0", run ? redis_store::Mark(c.key, session, c.fence, *run) : "",
+               run ? redis_store::RestOfRun(*run) : ""});
+  }
+
+  static CommitAnswer AnswerOf(char letter) {
+    switch (letter) {
+      case 'k': return {CommitOutcome::kApplied, true, {}};
+      case 'a': return {CommitOutcome::kApplied, false, {}};
+      case 'q': return {CommitOutcome::kAlreadyApplied, true, {}};
+      case 'r': return {CommitOutcome::kAlreadyApplied, false, {}};
+      default: return {CommitOutcome::kStale, false, {}};
+    }
+  }
+
+  // The second call of resume.lua, from the answer to the first.
+  static Status AddSkip(const RedisReply& reply, const std::string& id, Call& call) {
+    Fields fields(reply);
+    const JobKey key = fields.Number();
+    const Fence fence = fields.Number();
+    const Instant now = fields.Time();
+    auto definition = DefinitionFromJson(id, fields.Text());
+    if (!definition) return tl::unexpected(definition.error());
+    Present p;
+    p.created_at = fields.Time();
+    p.cursor = fields.Time();
+    p.fire_time = fields.Time();
+    p.due_at = fields.Time();
+    p.attempt = static_cast<int>(fields.Number());
+    p.version = static_cast<int>(fields.Number());
+    p.lost = static_cast<int>(fields.Number());
+    p.begun = fields.Truth();
+    p.to_plan = fields.Truth();
+    p.planned_from = fields.Time();
+    if (!fields.ok()) return Fail(Code::kInternal, "resume: a job that this program cannot read");
+    const auto skip = SkipStretch(*definition, p, now, Verdict::kSkippedPaused);
+    call.arguments.resize(2);
+    Add(call,
+        {Text(fence), Text(p.fire_time), std::to_string(p.attempt), std::to_string(p.version), Text(skip.has_value())});
+    if (!skip) return {};
+    Add(call,
+        {Text(skip->next.cursor), skip->next.fire_time ? Text(*skip->next.fire_time) : "", Text(skip->next.due_at),
+         Text(skip->run->settles), redis_store::Mark(key, 0, fence, *skip->run), redis_store::RestOfRun(*skip->run)});
+    return {};
+  }
+
+  // --- questions
+
+  Result<JobRow> Find(const std::string& id) {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto reply = shards_.Run({ShardOfId(id), &kRows_, {"", id, "1", ""}, /*writes=*/false});
+    if (!reply) return tl::unexpected(reply.error());
+    Fields fields(*reply, 1);
+    if (!fields.More()) return NoSuchJob(id);
+    return redis_store::ReadJobRow(fields);
+  }
+
+  // Jobs in the order of their ids.
+  Result<std::vector<JobRow>> Page(const std::string& prefix, const std::string& after, std::optional<JobState> state,
+                                   int limit) {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    std::vector<JobRow> rows;
+    const auto most = static_cast<std::size_t>(std::max(limit, 0));
+    const std::string upper = prefix.empty() ? "+" : "(" + prefix + "\xFF";  // no id has such a byte
+    for (int shard = 0; shard < count_ && most > 0; ++shard) {
+      std::string lower = prefix.empty() ? "-" : "[" + prefix;
+      if (!after.empty() && after >= prefix) lower = "(" + after;
+      for (std::size_t found = 0; found < most && !lower.empty();) {
+        auto reply = shards_.Run({shard,
+                                  &kRows_,
+                                  {lower, upper, std::to_string(std::min(most, kRows)),
+                                   state ? std::to_string(static_cast<int>(*state)) : ""},
+                                  /*writes=*/false});
+        if (!reply) return tl::unexpected(reply.error());
+        Fields fields(*reply);
+        const std::string last = fields.Text();
+        lower = last.empty() ? "" : "(" + last;
+        for (; fields.More(); ++found) {
+          auto row = redis_store::ReadJobRow(fields);
+          if (!row) return tl::unexpected(row.error());
+          rows.push_back(std::move(*row));
+        }
+      }
+    }
+    std::sort(rows.begin(), rows.end(),
+              [](const JobRow& a, const JobRow& b) { return a.definition.id < b.definition.id; });
+    if (rows.size() > most) rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(most), rows.end());
+    return rows;
+  }
+
+  Result<std::vector<bool>> Known(const std::vector<std::string>& ids) {
+    const auto parts = Divide(ids.size(), [&](std::size_t i) { return ShardOfId(ids[i]); });
+    std::vector<Call> calls;
+    for (const Part& part : parts) {
+      Call& call = calls.emplace_back(Call{part.shard, &kKnown, {}, /*writes=*/false});
+      for (const std::size_t i : part.positions) call.arguments.push_back(ids[i]);
+    }
+    auto replies = shards_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    std::vector<bool> known(ids.size());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      for (const std::size_t i : parts[p].positions) known[i] = fields.Number() == 1;
+    }
+    return known;
+  }
+
+  // Lines of a job's history, as LRANGE counts them.
+  Call HistoryCall(const std::string& id, std::int64_t from, std::int64_t to) const {
+    const int shard = ShardOfId(id);
+    return {shard, nullptr, {"LRANGE", ShardPrefix(shard) + "h:" + id, Text(from), Text(to)}, /*writes=*/false};
+  }
+
+  // Appends the newest runs of a job, at most filter.limit.
+  Status RunsOf(const std::string& id, const RunFilter& filter, std::vector<RunInfo>& runs) {
+    constexpr std::int64_t kLines = 200;
+    const std::size_t most = runs.size() + static_cast<std::size_t>(filter.limit);
+    for (std::int64_t back = kLines;; back += kLines) {
+      auto lines = shards_.Run(HistoryCall(id, -back, -back + kLines - 1));
+      if (!lines) return tl::unexpected(lines.error());
+      for (auto line = lines->elements.rbegin(); line != lines->elements.rend(); ++line) {
+        auto read = ReadHistoryLine(id, line->text);
+        if (!read) return tl::unexpected(read.error());
+        if (filter.fire_from && read->run.fire_time < *filter.fire_from) continue;
+        if (filter.fire_to && read->run.fire_time >= *filter.fire_to) continue;
+        runs.push_back(std::move(read->run));
+        if (runs.size() >= most) return {};
+      }
+      if (static_cast<std::int64_t>(lines->elements.size()) < kLines) return {};
+    }
+  }
+
+  // Jobs come by their last settlement, so that a job whose last one is older than all that is wanted ends the search.
+  Result<std::vector<RunInfo>> RunsOfAll(const RunFilter& filter) {
+    constexpr std::int64_t kJobs = 100;
+    const auto most = static_cast<std::size_t>(filter.limit);
+    const auto newest_first = [](const RunInfo& a, const RunInfo& b) { return a.settled_at > b.settled_at; };
+    std::vector<RunInfo> runs;
+    for (int shard = 0; shard < count_; ++shard) {
+      for (std::int64_t from = 0;; from += kJobs) {
+        auto page =
+            shards_.Run({shard,
+                         nullptr,
+                         {"ZREVRANGE", ShardPrefix(shard) + "hi", Text(from), Text(from + kJobs - 1), "WITHSCORES"},
+                         /*writes=*/false});
+        if (!page) return tl::unexpected(page.error());
+        Fields fields(*page);
+        bool enough = false;
+        while (fields.More() && !enough) {
+          const std::string id = fields.Text();
+          const Instant last = FromMicros(static_cast<std::int64_t>(std::strtod(fields.Text().c_str(), nullptr)));
+          enough = runs.size() >= most && runs[most - 1].settled_at > last;
+          if (enough) break;
+          if (auto read = RunsOf(id, filter, runs); !read) return tl::unexpected(read.error());
+          std::stable_sort(runs.begin(), runs.end(), newest_first);
+          if (runs.size() > most) runs.resize(most);
+        }
+        if (enough || static_cast<std::int64_t>(page->elements.size()) < 2 * kJobs) break;
+      }
+    }
+    return runs;
+  }
+
+  static Status AuditRow(const JobRow& row, const RedisReply& history, Instant from, Instant to, Audit& audit) {
+    if (row.dropped)
+      from = std::max(from, *row.dropped + Duration(1));  // what was dropped can be neither found nor missed
+    std::vector<SettledSpan> spans;
+    for (const RedisReply& line : history.elements) {
+      auto read = ReadHistoryLine(row.definition.id, line.text);
+      if (!read) return tl::unexpected(read.error());
+      const RunInfo& run = read->run;
+      if (read->key != row.key || run.settles == 0 || run.last_fire < from || run.fire_time >= to) continue;
+      spans.push_back({run.fire_time, run.last_fire, run.settles, run.verdict});
+    }
+    for (std::size_t i = 0; i < row.reigns.size(); ++i) {
+      const Reign& reign = row.reigns[i];
+      const Instant first = std::max(from, reign.after + Duration(1));
+      const Instant end = reign.until ? std::min(to, *reign.until + Duration(1)) : to;
+      const bool last = i + 1 == row.reigns.size();
+      AuditJob(reign.grid, first, end, last ? std::move(spans) : spans, &audit);
+    }
+    audit.jobs -= static_cast<std::int64_t>(row.reigns.size()) - 1;  // they are one job
+    return {};
+  }
+
+  static void AddArchived(Call& call, const ArchivedJob& job, std::string text) {
+    const JobDefinition& d = job.definition;
+    const Present& p = job.present;
+    redis_store::ReignTexts reigns = redis_store::WriteReigns(job.reigns);
+    Add(call, {d.id,
+               std::move(text),
+               d.schedule.ToString(),
+               d.queue,
+               std::to_string(d.priority),
+               RateText(d.schedule),
+               std::to_string(static_cast<int>(job.state)),
+               std::to_string(p.version),
+               Text(p.created_at),
+               Text(p.cursor),
+               Text(p.fire_time),
+               Text(p.due_at),
+               std::to_string(p.attempt),
+               std::to_string(p.lost),
+               Text(p.begun),
+               Text(p.to_plan),
+               Text(p.planned_from),
+               Text(job.settled_total),
+               std::move(reigns.ended),
+               std::move(reigns.open)});
+  }
+
+  Shards shards_;
+  int count_ = 0;  // of shards; 0: not read yet
+  std::int64_t history_ = kHistory;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<RedisStoreFactory>> RedisStoreFactory::Create(const std::string& url) {
+  auto parsed = ParseRedisUrl(url);
+  if (!parsed) return tl::unexpected(parsed.error());
+  return std::unique_ptr<RedisStoreFactory>(new RedisStoreFactory(std::move(*parsed)));
+}
+
+Result<std::unique_ptr<JobStore>> RedisStoreFactory::Open() {
+  auto store = std::make_unique<RedisStore>(url_);
+  if (auto s = store->Connect(); !s) return tl::unexpected(s.error());
+  return store;
+}
+
+}  // namespace escapement

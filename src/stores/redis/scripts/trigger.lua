@@ -1,0 +1,14 @@
+-- Adds a triggered child to a job. The caller made its definition from the parent's; it counts only if the parent is
+-- still the same. ARGV: shard, shards, parent's key, parent's version, instant, definition, schedule, queue, priority,
+-- first cursor.
+-- Answers 1, or 0 when the parent changed or is gone.
+local parent = Load(ARGV[3])
+if not parent or parent.ver ~= ARGV[4] or parent.st == '4' then return 0 end
+local at = ARGV[5]
+local cursor = ARGV[10]
+local row = {id = parent.id, shard = ARGV[1], shards = ARGV[2], q = ARGV[8], pr = ARGV[9], rate = '0', par = parent.key,
+             ver = '1', st = '1', cr = at, cur = cursor, fire = at, due = at, att = '1', lost = '0', beg = '0', plan = '0',
+             pf = at, tot = '0', ended = '', open = '1 ' .. cursor .. ' ' .. ARGV[7]}
+Insert(row, ARGV[6], ARGV[7], Now())
+call('ZADD', P .. 'k:' .. parent.key, row.key, row.key)
+return 1
