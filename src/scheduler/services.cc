@@ -13,6 +13,7 @@
 #include "stores/memory/memory_store.h"
 #include "stores/postgres/postgres_notifier.h"
 #include "stores/postgres/postgres_store.h"
+#include "stores/redis/redis_store.h"
 #include "stores/sqlite/sqlite_store.h"
 
 namespace escapement {
@@ -64,8 +65,15 @@ Status AddStore(const std::string& url, Services* s) {
     s->store = std::move(*store);
     return {};
   }
+  if (IsRedis(url)) {
+    auto store = RedisStoreFactory::Create(url);
+    if (!store) return tl::unexpected(store.error());
+    s->store = std::move(*store);
+    return {};
+  }
   return Fail(Code::kInvalidArgument,
-              "unknown store URL: expected sqlite:PATH, postgresql://user:password@host:port/database or memory:");
+              "unknown store URL: expected sqlite:PATH, postgresql://user:password@host:port/database, "
+              "redis://user:password@host:port/database or memory:");
 }
 
 // --- locks, and the wake-ups that come with them
@@ -127,6 +135,12 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
       s->notifier = SharedByName<MemoryNotifier>(url);
     } else if (IsSqlite(store_url)) {
       return AddSqliteNotifier(store_url, s);
+    } else if (IsRedis(store_url)) {
+      auto redis = ParseRedisUrl(store_url);
+      if (!redis) return tl::unexpected(redis.error());
+      auto notifier = RedisNotifier::Connect(*redis);
+      if (!notifier) return tl::unexpected(notifier.error());
+      s->notifier = std::move(*notifier);
     } else {
       s->notifier = std::make_shared<PostgresNotifier>(store_url);
     }

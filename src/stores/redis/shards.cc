@@ -65,7 +65,7 @@ struct Shards::Batch {
 Shards::Server& Shards::AtAddress(const std::string& address) {
   const auto [it, is_new] = servers_.try_emplace(address);
   if (is_new) {
-    it->second.url = url_;
+    it->second.url = url_;  // user, password and TLS are the same for all
     const std::size_t colon = address.rfind(':');
     it->second.url.host = address.substr(0, colon);
     int port = 0;
