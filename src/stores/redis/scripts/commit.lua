@@ -27,9 +27,8 @@ for i = 3, #ARGV, 14 do
   local key, fence, fire, attempt, version, cursor, next_fire, due, next_attempt, keep, verdict, settles, mark, rest =
     unpack(ARGV, i, i + 13)
   local hash = P .. 'j:' .. key
-  local own, fen, old_fire, att, ver, st, plan, cur, q, pr, par, cx, id, tot, lost, beg, pf, rate =
-    unpack(call('HMGET', hash, 'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'cur', 'q', 'pr', 'par', 'cx', 'id',
-                'tot', 'lost', 'beg', 'pf', 'rate'))
+  local own, fen, old_fire, att, ver, st, plan, lost, beg, tot, par, cx, id = unpack(
+    call('HMGET', hash, 'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'lost', 'beg', 'tot', 'par', 'cx', 'id'))
   local owns = pod and own == session and fen == fence
   local letter
   if not owns or old_fire ~= fire or att ~= attempt then
@@ -54,6 +53,7 @@ for i = 3, #ARGV, 14 do
     end
     if plan == '1' and not outdated then
       -- The reign of the new version begins: what was planned before it is settled, or given up.
+      local cur, pf = unpack(call('HMGET', hash, 'cur', 'pf'))
       local started = After(fire, cur) and (att ~= '1' or beg == '1' or lost ~= '0')
       local keeps = verdict ~= '' or (started and next_fire == fire)
       local last = keeps and fire or cur
@@ -79,6 +79,7 @@ for i = 3, #ARGV, 14 do
       end
       letter = 'k'
     else
+      local q, pr, pf, rate = unpack(call('HMGET', hash, 'q', 'pr', 'pf', 'rate'))
       local row = {key = key, own = '', fen = fen, fire = shown, att = next_attempt, st = st, cur = cursor, due = due,
                    plan = outdated and '1' or '0', pf = pf, q = q, pr = pr, par = par, id = id, rate = rate}
       call('SREM', P .. 'o:' .. session, key)
