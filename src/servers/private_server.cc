@@ -30,6 +30,16 @@ using std::chrono::seconds;
 constexpr Duration kStartTimeout = seconds(60);
 constexpr Duration kStopTimeout = seconds(60);
 
+Status ChangeOwner(const std::string& file, const std::string& user) {
+  const passwd* const entry = getpwnam(user.c_str());
+  if (entry == nullptr) return Fail(Code::kNotFound, fmt::format("there is no user '{}' on this machine", user));
+  if (chown(file.c_str(), entry->pw_uid, entry->pw_gid) != 0)
+    return Fail(Code::kUnavailable, fmt::format("cannot give {} to {}: {}", file, user, std::strerror(errno)));
+  return {};
+}
+
+}  // namespace
+
 Result<int> FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return Fail(Code::kUnavailable, fmt::format("socket: {}", std::strerror(errno)));
@@ -45,22 +55,12 @@ Result<int> FreePort() {
   return ntohs(address.sin_port);
 }
 
-Status ChangeOwner(const std::string& file, const std::string& user) {
-  const passwd* const entry = getpwnam(user.c_str());
-  if (entry == nullptr) return Fail(Code::kNotFound, fmt::format("there is no user '{}' on this machine", user));
-  if (chown(file.c_str(), entry->pw_uid, entry->pw_gid) != 0)
-    return Fail(Code::kUnavailable, fmt::format("cannot give {} to {}: {}", file, user, std::strerror(errno)));
-  return {};
-}
-
-}  // namespace
-
 LocalServer::LocalServer(Traits traits, const PrivateServerOptions& options)
     : traits_(std::move(traits)),
       parent_(options.directory.empty() ? std::filesystem::temp_directory_path().string() : options.directory),
       settings_(options.settings),
       keep_(options.keep),
-      password_(RandomToken()) {}
+      password_(options.password.empty() ? RandomToken() : options.password) {}
 
 LocalServer::~LocalServer() {
   if (keep_ && process_ != nullptr) return;

@@ -11,6 +11,9 @@
 
 namespace escapement {
 
+// A TCP port of 127.0.0.1 that nobody listens on just now. kUnavailable.
+Result<int> FreePort();
+
 // Not thread-safe.
 class LocalServer : public PrivateServer {
  public:

@@ -40,6 +40,7 @@ struct PrivateServerOptions {
   std::string directory;              // parent for its files; empty: the system's temporary directory
   std::vector<std::string> settings;  // further "name=value" of postgresql.conf, "name value" of redis.conf
   bool keep = false;                  // leave it running and its files in place after the destructor
+  std::string password = {};          // empty: one of its own
 };
 
 // One server on 127.0.0.1 and a free port, with a password of its own that never is in an argument. PostgreSQL refuses
@@ -62,6 +63,23 @@ class PrivateServer {
   // Stop (PostgreSQL: fast shutdown; `immediately`: SIGKILL) and start again on the same port with the same files.
   virtual Status Stop(bool immediately = false) = 0;
   virtual Status Start() = 0;
+};
+
+// Servers of one Redis Cluster: masters that share the slots evenly, without replicas, with one password. Each is a
+// private server by itself, and can be stopped.
+class PrivateRedisCluster {
+ public:
+  // kNotFound, kUnavailable, kTimeout.
+  [[nodiscard]] static Result<std::unique_ptr<PrivateRedisCluster>> Start(int masters = 3);
+  std::string url() const { return servers_.front()->url(); }
+  int size() const { return static_cast<int>(servers_.size()); }
+  PrivateServer& server(int i) { return *servers_.at(static_cast<std::size_t>(i)); }
+  // Waits until all servers serve all slots again. kTimeout.
+  Status AwaitWhole();
+
+ private:
+  explicit PrivateRedisCluster(std::vector<std::unique_ptr<PrivateServer>> servers) : servers_(std::move(servers)) {}
+  std::vector<std::unique_ptr<PrivateServer>> servers_;
 };
 
 }  // namespace escapement
