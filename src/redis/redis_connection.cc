@@ -38,77 +38,40 @@ class RedisConnection::Turn {
   bool taken_ = false;
 };
 
-RedisConnection::RedisConnection(RedisUrl url) : url_(std::move(url)), where_(url_.Name()) {}
+RedisConnection::RedisConnection(const RedisUrl& url) : where_(url.Name()), nodes_(url) {}
 
 Result<RedisReply> RedisConnection::Command(const RedisArguments& command) {
+  RedisCall call;
+  call.arguments.assign(command.begin(), command.end());
+  return Exchange(std::move(call));
+}
+
+Result<RedisReply> RedisConnection::Run(std::string_view script, const std::vector<std::string>& keys,
+                                        const std::vector<std::string>& arguments) {
+  RedisCall call{.key = keys.at(0), .script = script};
+  call.more_keys = static_cast<int>(keys.size()) - 1;
+  call.arguments.assign(keys.begin() + 1, keys.end());
+  call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
+  return Exchange(std::move(call));
+}
+
+Result<RedisReply> RedisConnection::Exchange(RedisCall call) {
   const BootTime deadline = BootClock::now() + kCallTimeout;
   const Turn turn(*this, deadline);
   if (!turn.taken()) return Fail(Code::kUnavailable, where_ + ": earlier calls still wait for their answers");
-  return Checked(Exchange(command, deadline));
-}
-
-Result<RedisReply> RedisConnection::Run(std::string_view script, const RedisArguments& arguments) {
-  const BootTime deadline = BootClock::now() + kCallTimeout;
-  const Turn turn(*this, deadline);
-  if (!turn.taken()) return Fail(Code::kUnavailable, where_ + ": earlier calls still wait for their answers");
-  return Checked(RunInTurn(script, arguments, deadline));
-}
-
-Result<RedisReply> RedisConnection::RunInTurn(std::string_view script, const RedisArguments& arguments,
-                                              BootTime deadline) {
-  auto digest = digests_.find(script);
-  if (digest == digests_.end()) {
-    auto loaded = Exchange({"SCRIPT", "LOAD", script}, deadline);
-    if (!loaded && loaded.error().code == Code::kInDoubt)  // a script loaded or not changes nothing
-      return Fail(Code::kUnavailable, std::move(loaded.error().message));
-    if (!loaded || loaded->kind == RedisReply::Kind::kError) return loaded;
-    digest = digests_.emplace(script, loaded->text).first;
-  }
-  RedisArguments command = {"EVALSHA", digest->second};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  auto reply = Exchange(command, deadline);
-  // The server was restarted, or told to forget its scripts. EVAL makes it remember.
-  if (reply && reply->kind == RedisReply::Kind::kError && reply->text.starts_with("NOSCRIPT")) {
-    command[0] = "EVAL";
-    command[1] = script;
-    reply = Exchange(command, deadline);
-  }
-  return reply;
-}
-
-Result<RedisReply> RedisConnection::Exchange(const RedisArguments& command, BootTime deadline) {
-  if (auto status = EnsureConnected(deadline); !status) return tl::unexpected(status.error());
-  if (auto status = wire_->Send(command, deadline); !status) return Drop(status.error());
-  auto reply = wire_->Receive(deadline);
-  if (reply) return reply;
-  return Drop({Code::kInDoubt, reply.error().message + "; the reply was lost"});
-}
-
-Status RedisConnection::EnsureConnected(BootTime deadline) {
-  // Found out now, a lost connection costs nothing; found out by a command, it leaves the command in doubt.
-  if (wire_ != nullptr && !wire_->Quiet()) wire_.reset();
-  if (wire_ != nullptr) return {};
+  // Calls that waited for their turn behind one that failed must not each wait for the same dead server.
   if (BootClock::now() < next_attempt_) return tl::unexpected(last_error_);
-  auto wire = RedisWire::Open(url_, deadline);
-  if (!wire) return Drop(wire.error());
-  next_attempt_ = BootClock::now() + kReconnectPause;
-  last_error_ = {Code::kUnavailable, where_ + ": the connection was lost"};
-  wire_ = std::move(*wire);
-  return {};
-}
-
-// Calls that wait for their turn behind this one must not each wait for the same dead server.
-tl::unexpected<Error> RedisConnection::Drop(Error error) {
-  wire_.reset();
-  next_attempt_ = BootClock::now() + kReconnectPause;
-  last_error_ = error;
-  if (error.code != Code::kInvalidArgument) last_error_.code = Code::kUnavailable;
+  std::vector<RedisCall> calls;
+  calls.push_back(std::move(call));
+  auto replies = nodes_.Run(calls, deadline);
+  if (replies) return std::move(replies->front());
+  Error& error = replies.error();
+  if (error.code != Code::kInternal) {
+    next_attempt_ = BootClock::now() + kReconnectPause;
+    last_error_ = error;
+    if (error.code != Code::kInvalidArgument) last_error_.code = Code::kUnavailable;
+  }
   return tl::unexpected(std::move(error));
-}
-
-Result<RedisReply> RedisConnection::Checked(Result<RedisReply> reply) const {
-  if (reply && reply->kind == RedisReply::Kind::kError) return tl::unexpected(RedisErrorOf(where_, reply->text));
-  return reply;
 }
 
 }  // namespace escapement

@@ -39,7 +39,7 @@ Result<std::unique_ptr<RedisLocks>> RedisLocks::Connect(const RedisUrl& url) {
 Result<std::optional<Lease>> RedisLocks::Acquire(const std::string& name, Duration ttl) {
   Lease lease{.name = name, .token = RandomToken(), .fence = 0};
   const auto reply =
-      connection_.Run(redis_lock_scripts::kAcquire, {"2", LockKey(name), FenceKey(name), lease.token, Millis(ttl)});
+      connection_.Run(redis_lock_scripts::kAcquire, {LockKey(name), FenceKey(name)}, {lease.token, Millis(ttl)});
   if (!reply) return tl::unexpected(reply.error());
   if (reply->kind != RedisReply::Kind::kInteger) return std::nullopt;
   lease.fence = reply->integer;
@@ -47,11 +47,11 @@ Result<std::optional<Lease>> RedisLocks::Acquire(const std::string& name, Durati
 }
 
 Result<bool> RedisLocks::Renew(const Lease& lease, Duration ttl) {
-  return IsOne(connection_.Run(redis_lock_scripts::kRenew, {"1", LockKey(lease.name), lease.token, Millis(ttl)}));
+  return IsOne(connection_.Run(redis_lock_scripts::kRenew, {LockKey(lease.name)}, {lease.token, Millis(ttl)}));
 }
 
 Result<bool> RedisLocks::Release(const Lease& lease) {
-  return IsOne(connection_.Run(redis_lock_scripts::kRelease, {"1", LockKey(lease.name), lease.token}));
+  return IsOne(connection_.Run(redis_lock_scripts::kRelease, {LockKey(lease.name)}, {lease.token}));
 }
 
 }  // namespace escapement

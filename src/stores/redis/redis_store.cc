@@ -14,24 +14,21 @@
 #include "job/definition_json.h"
 #include "job/errors.h"
 #include "job/text.h"
+#include "redis/redis_nodes.h"
 #include "stores/redis/records.h"
 #include "stores/redis/scripts.h"
-#include "stores/redis/shards.h"
 
 namespace escapement {
 namespace {
 
-using redis_store::Call;
 using redis_store::Fields;
 using redis_store::HistoryLine;
 using redis_store::JobRow;
 using redis_store::ReadHistoryLine;
-using redis_store::Script;
-using redis_store::ShardPrefix;
-using redis_store::Shards;
 using redis_store::Text;
 namespace scripts = redis_store::scripts;
 
+constexpr Duration kCallTimeout = std::chrono::seconds(5);
 constexpr int kVersion = 1;           // of the layout of keys
 constexpr int kShardsOfACluster = 8;  // over its masters; a single server runs one script at a time anyway
 constexpr int kHistory = 1000;        // runs kept of a job
@@ -41,37 +38,64 @@ constexpr int kRetries = 5;                           // when what was read has 
 constexpr int kHandBackRounds = 50;                   // in one call of Reclaim
 constexpr double kRateUnit = 1e-9;                    // points a second, as the scripts count them
 
-const Script kCreate(scripts::kCreate);
-const Script kClaim(scripts::kClaim);
-const Script kRecover(scripts::kRecover);
-const Script kBegin(scripts::kBegin);
-const Script kCommit(scripts::kCommit);
-const Script kRelease(scripts::kRelease);
-const Script kOpenSession(scripts::kOpenSession);
-const Script kMarkSession(scripts::kMarkSession);
-const Script kSessionIsLive(scripts::kSessionIsLive);
-const Script kBeat(scripts::kBeat);
-const Script kTouched(scripts::kTouched);
-const Script kEndSession(scripts::kEndSession);
-const Script kHandBack(scripts::kHandBack);
-const Script kForgetSession(scripts::kForgetSession);
-const Script kMarkedSessions(scripts::kMarkedSessions);
-const Script kPause(scripts::kPause);
-const Script kRemove(scripts::kRemove);
-const Script kResume(scripts::kResume);
-const Script kTrigger(scripts::kTrigger);
-const Script kCancel(scripts::kCancel);
-const Script kRows_(scripts::kRows);
-const Script kCounts(scripts::kCounts);
-const Script kKnown(scripts::kKnown);
-const Script kImportJobs(scripts::kImportJobs);
-const Script kImportRuns(scripts::kImportRuns);
-const Script kPrune(scripts::kPrune);
+// A script after what all of them share.
+std::string Whole(std::string_view script) { return std::string(scripts::kShard) + std::string(script); }
 
+const std::string kCreate = Whole(scripts::kCreate);
+const std::string kClaim = Whole(scripts::kClaim);
+const std::string kRecover = Whole(scripts::kRecover);
+const std::string kBegin = Whole(scripts::kBegin);
+const std::string kCommit = Whole(scripts::kCommit);
+const std::string kRelease = Whole(scripts::kRelease);
+const std::string kOpenSession = Whole(scripts::kOpenSession);
+const std::string kMarkSession = Whole(scripts::kMarkSession);
+const std::string kSessionIsLive = Whole(scripts::kSessionIsLive);
+const std::string kBeat = Whole(scripts::kBeat);
+const std::string kTouched = Whole(scripts::kTouched);
+const std::string kEndSession = Whole(scripts::kEndSession);
+const std::string kHandBack = Whole(scripts::kHandBack);
+const std::string kForgetSession = Whole(scripts::kForgetSession);
+const std::string kMarkedSessions = Whole(scripts::kMarkedSessions);
+const std::string kPause = Whole(scripts::kPause);
+const std::string kRemove = Whole(scripts::kRemove);
+const std::string kResume = Whole(scripts::kResume);
+const std::string kTrigger = Whole(scripts::kTrigger);
+const std::string kCancel = Whole(scripts::kCancel);
+const std::string kReadRows = Whole(scripts::kRows);
+const std::string kCounts = Whole(scripts::kCounts);
+const std::string kKnown = Whole(scripts::kKnown);
+const std::string kImportJobs = Whole(scripts::kImportJobs);
+const std::string kImportRuns = Whole(scripts::kImportRuns);
+const std::string kPrune = Whole(scripts::kPrune);
+
+// The prefix of a shard's keys. The braces keep a shard in one slot of a cluster.
+std::string ShardPrefix(int shard) { return fmt::format("{{esc:{}}}:", shard); }
 std::string MetaKey() { return ShardPrefix(0) + "meta"; }
 std::string RateText(const Schedule& schedule) {
   return fmt::format("{:.0f}", std::min(schedule.Rate() / kRateUnit, 1e15));
 }
+
+// The servers, each call within its time.
+class Servers {
+ public:
+  explicit Servers(const RedisUrl& url) : nodes_(url), where_(url.Name()) {}
+  Result<bool> IsCluster() { return nodes_.IsCluster(BootClock::now() + kCallTimeout); }
+  Result<std::vector<RedisReply>> Run(const std::vector<RedisCall>& calls) {
+    return nodes_.Run(calls, BootClock::now() + kCallTimeout);
+  }
+  Result<RedisReply> Run(RedisCall call) {
+    std::vector<RedisCall> calls;
+    calls.push_back(std::move(call));
+    auto replies = Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    return std::move(replies->front());
+  }
+  const std::string& where() const { return where_; }
+
+ private:
+  RedisNodes nodes_;
+  const std::string where_;
+};
 
 // Positions in a list, by shard and in parts that one script may take.
 struct Part {
@@ -81,10 +105,10 @@ struct Part {
 
 class RedisStore final : public JobStore {
  public:
-  explicit RedisStore(const RedisUrl& url) : shards_(url) {}
+  explicit RedisStore(const RedisUrl& url) : servers_(url) {}
 
   Status Connect() {
-    auto cluster = shards_.IsCluster();
+    auto cluster = servers_.IsCluster();
     return cluster ? Status() : Status(tl::unexpected(cluster.error()));
   }
 
@@ -96,13 +120,14 @@ class RedisStore final : public JobStore {
     if (*version > kVersion) return Newer(*version);
     if (*version == kVersion) return {};
     if (auto safe = CheckEviction(); !safe) return safe;
-    auto cluster = shards_.IsCluster();
+    auto cluster = servers_.IsCluster();
     if (!cluster) return tl::unexpected(cluster.error());
     // Of many that migrate at once the first decides; all of them know the same number.
     const std::vector<std::pair<const char*, int>> fields = {
         {"shards", *cluster ? kShardsOfACluster : 1}, {"history", kHistory}, {"version", kVersion}};
     for (const auto& [field, value] : fields) {
-      auto set = shards_.Run({.arguments = {"HSETNX", MetaKey(), field, std::to_string(value)}});
+      auto set =
+          servers_.Run({.key = ShardPrefix(0), .arguments = {"HSETNX", MetaKey(), field, std::to_string(value)}});
       if (!set) return tl::unexpected(set.error());
     }
     return {};
@@ -129,25 +154,26 @@ class RedisStore final : public JobStore {
   Result<SessionId> OpenSession(const OpenSessionRequest& request) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     const std::string pod = MakeValidText(request.pod);
-    auto opened = shards_.Run({0, &kOpenSession, {pod, std::to_string(request.ttl.count())}});
+    auto opened = servers_.Run({ShardPrefix(0), kOpenSession, {pod, std::to_string(request.ttl.count())}});
     if (!opened) return tl::unexpected(opened.error());
     SessionId session = 0;
     std::from_chars(opened->text.data(), opened->text.data() + opened->text.size(), session);
     auto marked = OnAll(kMarkSession, {opened->text, pod});
     if (!marked) return tl::unexpected(marked.error());
     // Somebody may have ended it meanwhile and taken away markers that were not set yet.
-    auto live = shards_.Run({0, &kSessionIsLive, {opened->text}, /*writes=*/false});
+    auto live = servers_.Run({ShardPrefix(0), kSessionIsLive, {opened->text}, /*writes=*/false});
     if (!live) return tl::unexpected(live.error());
     if (live->elements.size() == 1 && live->elements[0].integer == 1) return session;
     if (auto swept = HandBack(session, /*lost=*/false, kHandBackRounds); !swept) return tl::unexpected(swept.error());
-    return Fail(Code::kUnavailable, shards_.where() + ": the session was ended while it was being opened");
+    return Fail(Code::kUnavailable, servers_.where() + ": the session was ended while it was being opened");
   }
 
   Result<BeatReply> Beat(const BeatRequest& request) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    std::vector<Call> calls = CallsOnAll(kTouched, {Text(request.session)}, /*writes=*/false);
-    calls.push_back({0, &kBeat, {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned)}});
-    auto replies = shards_.Run(calls);
+    std::vector<RedisCall> calls = CallsOnAll(kTouched, {Text(request.session)}, /*writes=*/false);
+    calls.push_back(
+        {ShardPrefix(0), kBeat, {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned)}});
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     BeatReply reply;
     for (int shard = 0; shard < count_; ++shard) {
@@ -172,7 +198,7 @@ class RedisStore final : public JobStore {
 
   Result<ReclaimReply> Reclaim(SessionId session, std::int64_t beat) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto told = shards_.Run({0, &kEndSession, {Text(session), Text(beat)}});
+    auto told = servers_.Run({ShardPrefix(0), kEndSession, {Text(session), Text(beat)}});
     if (!told) return tl::unexpected(told.error());
     if (told->integer < 0) return ReclaimReply{};
     auto reply = HandBack(session, /*lost=*/true, kHandBackRounds);
@@ -182,7 +208,7 @@ class RedisStore final : public JobStore {
 
   Status EndSession(SessionId session) override {
     if (auto ready = Ready(); !ready) return ready;
-    auto told = shards_.Run({0, &kEndSession, {Text(session), ""}});
+    auto told = servers_.Run({ShardPrefix(0), kEndSession, {Text(session), ""}});
     if (!told) return tl::unexpected(told.error());
     for (int i = 0; i < 1000; ++i) {
       auto reply = HandBack(session, /*lost=*/false, kHandBackRounds);
@@ -205,14 +231,14 @@ class RedisStore final : public JobStore {
         if (!chosen) return PartlyClaimed(reply, chosen.error());
         share = std::move(*chosen);
       }
-      std::vector<Call> calls;
+      std::vector<RedisCall> calls;
       std::size_t wanted = 0;
       for (int shard = 0; shard < count_; ++shard) {
         const std::size_t limit = share[static_cast<std::size_t>(shard)];
         wanted += limit;
-        calls.push_back({shard, &kClaim, ClaimArguments(request, limit, /*look=*/false)});
+        calls.push_back({ShardPrefix(shard), kClaim, ClaimArguments(request, limit, /*look=*/false)});
       }
-      auto replies = shards_.Run(calls);
+      auto replies = servers_.Run(calls);
       if (!replies) return PartlyClaimed(reply, replies.error());
       const std::size_t before = reply.jobs.size();
       if (auto read = ReadClaimed(*replies, reply); !read) return tl::unexpected(read.error());
@@ -229,16 +255,16 @@ class RedisStore final : public JobStore {
 
   Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto owned = shards_.Run(CallsOnAll(kRecover, {Text(session), ""}, /*writes=*/false));
+    auto owned = servers_.Run(CallsOnAll(kRecover, {Text(session), ""}, /*writes=*/false));
     if (!owned) return tl::unexpected(owned.error());
     const std::unordered_set<JobKey> without(known.begin(), known.end());
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     ClaimReply reply{.live = true};
     for (int shard = 0; shard < count_; ++shard) {
       Fields fields((*owned)[static_cast<std::size_t>(shard)]);
       KeepEarliest(reply.store_time, fields.Time());
       reply.live = fields.Truth() && reply.live;
-      Call call{shard, &kRecover, {Text(session)}, /*writes=*/false};
+      RedisCall call{ShardPrefix(shard), kRecover, {Text(session)}, /*writes=*/false};
       while (fields.More()) {
         const JobKey key = fields.Number();
         if (!without.contains(key)) call.arguments.push_back(Text(key));
@@ -247,8 +273,8 @@ class RedisStore final : public JobStore {
         call.arguments.resize(1);
       }
     }
-    for (const Call& call : calls) {  // one after the other: definitions may be large
-      auto rows = shards_.Run({call});
+    for (const RedisCall& call : calls) {  // one after the other: definitions may be large
+      auto rows = servers_.Run({call});
       if (!rows) return tl::unexpected(rows.error());
       std::vector<RedisReply> replies;
       replies.push_back(std::move(*rows));
@@ -262,15 +288,15 @@ class RedisStore final : public JobStore {
   Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     const auto parts = Divide(requests.size(), [&](std::size_t i) { return ShardOf(requests[i].key); });
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     for (const Part& part : parts) {
-      Call& call = calls.emplace_back(Call{part.shard, &kBegin, {Text(session)}});
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kBegin, {Text(session)}});
       for (const std::size_t i : part.positions) {
         const BeginRequest& r = requests[i];
         Add(call, {Text(r.key), Text(r.fence), Text(r.fire_time), std::to_string(r.attempt)});
       }
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     std::vector<bool> may(requests.size(), false);
     for (std::size_t p = 0; p < parts.size(); ++p) {
@@ -290,13 +316,14 @@ class RedisStore final : public JobStore {
       return reply;
     }
     const auto parts = Divide(completions.size(), [&](std::size_t i) { return ShardOf(completions[i].key); });
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     for (const Part& part : parts) {
-      Call& call = calls.emplace_back(Call{part.shard, &kCommit, {Text(session), std::to_string(history_)}});
+      RedisCall& call =
+          calls.emplace_back(RedisCall{ShardPrefix(part.shard), kCommit, {Text(session), std::to_string(history_)}});
       call.arguments.reserve(2 + 14 * part.positions.size());
       for (const std::size_t i : part.positions) AddCompletion(call, session, completions[i]);
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     reply.answers.resize(completions.size());
     for (std::size_t p = 0; p < parts.size(); ++p) {
@@ -311,12 +338,12 @@ class RedisStore final : public JobStore {
 
   Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) override {
     if (auto ready = Ready(); !ready) return ready;
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     for (const Part& part : Divide(jobs.size(), [&](std::size_t i) { return ShardOf(jobs[i].first); })) {
-      Call& call = calls.emplace_back(Call{part.shard, &kRelease, {Text(session)}});
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kRelease, {Text(session)}});
       for (const std::size_t i : part.positions) Add(call, {Text(jobs[i].first), Text(jobs[i].second)});
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     return replies ? Status() : Status(tl::unexpected(replies.error()));
   }
 
@@ -341,10 +368,11 @@ class RedisStore final : public JobStore {
       if (!now) return tl::unexpected(now.error());
       clocks[part.shard] = *now;
     }
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     for (const Part& part : parts) {
       const Instant now = clocks[part.shard];
-      Call& call = calls.emplace_back(Call{part.shard, &kCreate, {std::to_string(part.shard), std::to_string(count_)}});
+      RedisCall& call = calls.emplace_back(
+          RedisCall{ShardPrefix(part.shard), kCreate, {std::to_string(part.shard), std::to_string(count_)}});
       for (const std::size_t i : part.positions) {
         const JobDefinition& job = jobs[i];
         const Schedule grid = job.schedule.AnchoredAt(now);
@@ -354,7 +382,7 @@ class RedisStore final : public JobStore {
                    RateText(job.schedule), Text(cursor), first ? Text(*first) : "", Text(now)});
       }
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     std::vector<EnqueueOutcome> outcomes(jobs.size());
     for (std::size_t p = 0; p < parts.size(); ++p) {
@@ -367,7 +395,7 @@ class RedisStore final : public JobStore {
   Status Remove(const std::string& id) override {
     if (auto ready = Ready(); !ready) return ready;
     for (int i = 0; i < 1'000'000; ++i) {
-      auto reply = shards_.Run({ShardOfId(id), &kRemove, {id}});
+      auto reply = servers_.Run({ShardPrefix(ShardOfId(id)), kRemove, {id}});
       if (!reply) return tl::unexpected(reply.error());
       if (reply->integer == 1) return {};
       if (reply->integer == 0) return NoSuchJob(id);
@@ -377,16 +405,16 @@ class RedisStore final : public JobStore {
 
   Status Pause(const std::string& id) override {
     if (auto ready = Ready(); !ready) return ready;
-    auto reply = shards_.Run({ShardOfId(id), &kPause, {id}});
+    auto reply = servers_.Run({ShardPrefix(ShardOfId(id)), kPause, {id}});
     if (!reply) return tl::unexpected(reply.error());
     return reply->integer == 1 ? Status() : NoSuchJob(id);
   }
 
   Status Resume(const std::string& id) override {
     if (auto ready = Ready(); !ready) return ready;
-    Call call{ShardOfId(id), &kResume, {id, std::to_string(history_)}};
+    RedisCall call{ShardPrefix(ShardOfId(id)), kResume, {id, std::to_string(history_)}};
     for (int i = 0; i < kRetries; ++i) {
-      auto reply = shards_.Run(call);
+      auto reply = servers_.Run(call);
       if (!reply) return tl::unexpected(reply.error());
       if (reply->kind == RedisReply::Kind::kInteger) return reply->integer == 1 ? Status() : NoSuchJob(id);
       if (auto told = AddSkip(*reply, id, call); !told) return told;
@@ -403,9 +431,9 @@ class RedisStore final : public JobStore {
       if (!now) return tl::unexpected(now.error());
       auto child = TriggeredDefinition(job->definition, *now, payload);
       if (!child) return tl::unexpected(child.error());
-      auto reply = shards_.Run(
-          {shard,
-           &kTrigger,
+      auto reply = servers_.Run(
+          {ShardPrefix(shard),
+           kTrigger,
            {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
             Text(*now), DefinitionToJson(*child), child->schedule.ToString(), child->queue,
             std::to_string(child->priority), Text(child->schedule.FirstCursor(*now))}});
@@ -420,7 +448,7 @@ class RedisStore final : public JobStore {
     bool any = false;
     std::string after;
     do {
-      auto reply = shards_.Run({ShardOfId(id), &kCancel, {id, after}});
+      auto reply = servers_.Run({ShardPrefix(ShardOfId(id)), kCancel, {id, after}});
       if (!reply) return tl::unexpected(reply.error());
       Fields fields(*reply);
       const std::int64_t marked = fields.Number();
@@ -458,7 +486,7 @@ class RedisStore final : public JobStore {
 
   Result<StoreStats> Stats() override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto replies = shards_.Run(CallsOnAll(kCounts, {}, /*writes=*/false));
+    auto replies = servers_.Run(CallsOnAll(kCounts, {}, /*writes=*/false));
     if (!replies) return tl::unexpected(replies.error());
     StoreStats stats;
     for (const RedisReply& reply : *replies) {
@@ -474,7 +502,7 @@ class RedisStore final : public JobStore {
 
   Result<std::vector<PodInfo>> Pods() override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto reply = shards_.Run({0, &kBeat, {""}, /*writes=*/false});
+    auto reply = servers_.Run({ShardPrefix(0), kBeat, {""}, /*writes=*/false});
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply, 2);
     std::vector<SessionId> ended;
@@ -494,9 +522,9 @@ class RedisStore final : public JobStore {
       if (!rows) return tl::unexpected(rows.error());
       if (rows->empty()) return audit;
       after = rows->back().definition.id;
-      std::vector<Call> calls;
+      std::vector<RedisCall> calls;
       for (const JobRow& row : *rows) calls.push_back(HistoryCall(row.definition.id, 0, -1));
-      auto histories = shards_.Run(calls);
+      auto histories = servers_.Run(calls);
       if (!histories) return tl::unexpected(histories.error());
       for (std::size_t i = 0; i < rows->size(); ++i) {
         if (auto s = AuditRow((*rows)[i], (*histories)[i], from, to, audit); !s) return tl::unexpected(s.error());
@@ -522,8 +550,9 @@ class RedisStore final : public JobStore {
     std::vector<RunInfo> runs;
     for (auto id = after ? ids.lower_bound(after->job_id) : ids.begin(); id != ids.end() && runs.size() < most; ++id) {
       const int shard = ShardOfId(*id);
-      auto replies = shards_.Run(
-          {{shard, nullptr, {"HGET", ShardPrefix(shard) + "keys", *id}, /*writes=*/false}, HistoryCall(*id, 0, -1)});
+      auto replies =
+          servers_.Run({{ShardPrefix(shard), {}, {"HGET", ShardPrefix(shard) + "keys", *id}, /*writes=*/false},
+                        HistoryCall(*id, 0, -1)});
       if (!replies) return tl::unexpected(replies.error());
       const auto begin = static_cast<std::ptrdiff_t>(runs.size());
       for (const RedisReply& line : (*replies)[1].elements) {
@@ -558,9 +587,9 @@ class RedisStore final : public JobStore {
         jobs.size(), [&](std::size_t i) { return ShardOfId(ids[i]); }, [&](std::size_t i) { return texts[i].size(); });
     std::vector<std::string> added;
     for (const Part& part : parts) {
-      Call call{part.shard, &kImportJobs, {std::to_string(part.shard), std::to_string(count_)}};
+      RedisCall call{ShardPrefix(part.shard), kImportJobs, {std::to_string(part.shard), std::to_string(count_)}};
       for (const std::size_t i : part.positions) AddArchived(call, jobs[i], std::move(texts[i]));
-      auto reply = shards_.Run(call);
+      auto reply = servers_.Run(call);
       if (reply && reply->text.empty()) {
         for (const std::size_t i : part.positions) added.push_back(ids[i]);
         continue;
@@ -587,12 +616,12 @@ class RedisStore final : public JobStore {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (!(*known)[i]) return NoSuchJob(ids[i]);
     }
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     const auto parts = Divide(
         runs.size(), [&](std::size_t i) { return ShardOfId(runs[i].job_id); },
         [&](std::size_t i) { return runs[i].output.size(); });
     for (const Part& part : parts) {
-      Call& call = calls.emplace_back(Call{part.shard, &kImportRuns, {std::to_string(history_)}});
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kImportRuns, {std::to_string(history_)}});
       for (const std::size_t i : part.positions) {
         const RunInfo& run = runs[i];
         Add(call,
@@ -600,7 +629,7 @@ class RedisStore final : public JobStore {
              redis_store::MarkAfterKey(0, 0, run.fire_time, run.attempt, run.verdict), redis_store::RestOfRun(run)});
       }
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     for (const RedisReply& reply : *replies) {
       if (!reply.text.empty()) return NoSuchJob(reply.text);
@@ -619,7 +648,7 @@ class RedisStore final : public JobStore {
       const std::string oldest = Text(*now - std::chrono::days(options.history_days));
       std::int64_t next = 0;
       while (next >= 0) {
-        auto reply = shards_.Run({shard, &kPrune, {oldest, Text(next), std::to_string(kRows)}});
+        auto reply = servers_.Run({ShardPrefix(shard), kPrune, {oldest, Text(next), std::to_string(kRows)}});
         if (!reply) return tl::unexpected(reply.error());
         next = reply->integer;
       }
@@ -639,7 +668,7 @@ class RedisStore final : public JobStore {
   static tl::unexpected<Error> KeepsChanging(const std::string& id) {
     return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", MakeValidText(id, 200)));
   }
-  static void Add(Call& call, std::initializer_list<std::string> arguments) {
+  static void Add(RedisCall& call, std::initializer_list<std::string> arguments) {
     call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
   }
   // Of several clocks the earliest: pods count from a lower bound.
@@ -649,7 +678,8 @@ class RedisStore final : public JobStore {
 
   // 0: absent. Reads the number of shards, too.
   Result<std::int64_t> StoredVersion() {
-    auto reply = shards_.Run({0, nullptr, {"HMGET", MetaKey(), "version", "shards", "history"}, /*writes=*/false});
+    auto reply =
+        servers_.Run({ShardPrefix(0), {}, {"HMGET", MetaKey(), "version", "shards", "history"}, /*writes=*/false});
     if (!reply) return tl::unexpected(reply.error());
     if (reply->elements.size() != 3 || reply->elements[0].text.empty()) return 0;
     Fields fields(*reply);
@@ -657,7 +687,7 @@ class RedisStore final : public JobStore {
     const std::int64_t count = fields.Number();
     const std::int64_t history = fields.Number();
     if (version == kVersion && (!fields.ok() || count < 1 || count > 10'000 || history < 1)) {
-      return Fail(Code::kConflict, fmt::format("{}: the hash {} is damaged", shards_.where(), MetaKey()));
+      return Fail(Code::kConflict, fmt::format("{}: the hash {} is damaged", servers_.where(), MetaKey()));
     }
     if (version == kVersion) {
       count_ = static_cast<int>(count);
@@ -678,24 +708,24 @@ class RedisStore final : public JobStore {
   // A server that throws keys away when its memory is full would throw jobs away.
   Status CheckEviction() {
     if (count_ == 0) {
-      auto cluster = shards_.IsCluster();
+      auto cluster = servers_.IsCluster();
       if (!cluster) return tl::unexpected(cluster.error());
     }
     for (int shard = 0; shard < std::max(count_, 1); ++shard) {
-      auto info = shards_.Run({shard, nullptr, {"INFO", "memory"}, /*writes=*/false});
+      auto info = servers_.Run({ShardPrefix(shard), {}, {"INFO", "memory"}, /*writes=*/false});
       if (!info) return tl::unexpected(info.error());
       if (info->text.find("maxmemory_policy:allkeys") != std::string::npos) {
         return Fail(Code::kConflict,
                     fmt::format("{}: the server may evict any key when its memory is full, jobs too: set "
                                 "maxmemory-policy to noeviction",
-                                shards_.where()));
+                                servers_.where()));
       }
     }
     return {};
   }
 
   Result<Instant> TimeOf(int shard) {
-    auto reply = shards_.Run({shard, nullptr, {"TIME"}, /*writes=*/false});
+    auto reply = servers_.Run({ShardPrefix(shard), {}, {"TIME"}, /*writes=*/false});
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply);
     const std::int64_t seconds = fields.Number();
@@ -712,13 +742,14 @@ class RedisStore final : public JobStore {
     return static_cast<int>(hash % static_cast<unsigned>(count_));
   }
 
-  std::vector<Call> CallsOnAll(const Script& script, const std::vector<std::string>& arguments, bool writes) const {
-    std::vector<Call> calls;
-    for (int shard = 0; shard < count_; ++shard) calls.push_back({shard, &script, arguments, writes});
+  std::vector<RedisCall> CallsOnAll(const std::string& script, const std::vector<std::string>& arguments,
+                                    bool writes) const {
+    std::vector<RedisCall> calls;
+    for (int shard = 0; shard < count_; ++shard) calls.push_back({ShardPrefix(shard), script, arguments, writes});
     return calls;
   }
-  Result<std::vector<RedisReply>> OnAll(const Script& script, const std::vector<std::string>& arguments) {
-    return shards_.Run(CallsOnAll(script, arguments, /*writes=*/true));
+  Result<std::vector<RedisReply>> OnAll(const std::string& script, const std::vector<std::string>& arguments) {
+    return servers_.Run(CallsOnAll(script, arguments, /*writes=*/true));
   }
 
   template <typename ShardAt>
@@ -769,12 +800,12 @@ class RedisStore final : public JobStore {
   // Of a session that is ended at home. Until nothing is left, it is shown to all: whoever sees it goes on.
   Result<ReclaimReply> HandBack(SessionId session, bool lost, int rounds) {
     ReclaimReply reply;
-    std::vector<Call> calls = CallsOnAll(kHandBack, {Text(session), Text(lost)}, /*writes=*/true);
+    std::vector<RedisCall> calls = CallsOnAll(kHandBack, {Text(session), Text(lost)}, /*writes=*/true);
     for (int round = 0; round < rounds && !calls.empty(); ++round) {
-      auto replies = shards_.Run(calls);
+      auto replies = servers_.Run(calls);
       if (!replies) return tl::unexpected(replies.error());
       reply.still_owned = 0;
-      std::vector<Call> again;
+      std::vector<RedisCall> again;
       for (std::size_t i = 0; i < calls.size(); ++i) {
         Fields fields((*replies)[i]);
         reply.jobs += fields.Number();
@@ -785,7 +816,7 @@ class RedisStore final : public JobStore {
       calls = std::move(again);
     }
     if (reply.still_owned > 0) return reply;
-    auto forgotten = shards_.Run({0, &kForgetSession, {Text(session)}});
+    auto forgotten = servers_.Run({ShardPrefix(0), kForgetSession, {Text(session)}});
     if (!forgotten) return tl::unexpected(forgotten.error());
     return reply;
   }
@@ -793,13 +824,13 @@ class RedisStore final : public JobStore {
   // Whoever ended a session may have died half-way; a server that failed over may have lost the end, or the session.
   Status SweepSessions() {
     // Markers first: a session that is opened meanwhile is live at home before it has one.
-    auto replies = shards_.Run(CallsOnAll(kMarkedSessions, {}, /*writes=*/false));
+    auto replies = servers_.Run(CallsOnAll(kMarkedSessions, {}, /*writes=*/false));
     if (!replies) return tl::unexpected(replies.error());
     std::set<std::string> marked;
     for (const RedisReply& reply : *replies) {
       for (const RedisReply& session : reply.elements) marked.insert(session.text);
     }
-    auto seen = shards_.Run({0, &kBeat, {""}, /*writes=*/false});
+    auto seen = servers_.Run({ShardPrefix(0), kBeat, {""}, /*writes=*/false});
     if (!seen) return tl::unexpected(seen.error());
     Fields fields(*seen, 2);
     std::vector<SessionId> ended;
@@ -823,7 +854,7 @@ class RedisStore final : public JobStore {
 
   // How many each shard should give, so that the best `left` of all shards are claimed.
   Result<std::vector<std::size_t>> Choose(const ClaimRequest& request, std::size_t left) {
-    auto replies = shards_.Run(
+    auto replies = servers_.Run(
         CallsOnAll(kClaim, ClaimArguments(request, std::min(left, kRows), /*look=*/true), /*writes=*/false));
     if (!replies) return tl::unexpected(replies.error());
     struct Candidate {
@@ -885,7 +916,7 @@ class RedisStore final : public JobStore {
 
   // --- commits
 
-  static void AddCompletion(Call& call, SessionId session, const Completion& c) {
+  static void AddCompletion(RedisCall& call, SessionId session, const Completion& c) {
     const auto& run = c.run;
     Add(call, {Text(c.key), Text(c.fence), Text(c.fire_time), std::to_string(c.attempt), std::to_string(c.version),
                Text(c.next.cursor), c.next.fire_time ? Text(*c.next.fire_time) : "", Text(c.next.due_at),
@@ -905,7 +936,7 @@ class RedisStore final : public JobStore {
   }
 
   // The second call of resume.lua, from the answer to the first.
-  static Status AddSkip(const RedisReply& reply, const std::string& id, Call& call) {
+  static Status AddSkip(const RedisReply& reply, const std::string& id, RedisCall& call) {
     Fields fields(reply);
     const JobKey key = fields.Number();
     const Fence fence = fields.Number();
@@ -939,7 +970,7 @@ class RedisStore final : public JobStore {
 
   Result<JobRow> Find(const std::string& id) {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto reply = shards_.Run({ShardOfId(id), &kRows_, {"", id, "1", ""}, /*writes=*/false});
+    auto reply = servers_.Run({ShardPrefix(ShardOfId(id)), kReadRows, {"", id, "1", ""}, /*writes=*/false});
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply, 1);
     if (!fields.More()) return NoSuchJob(id);
@@ -957,11 +988,11 @@ class RedisStore final : public JobStore {
       std::string lower = prefix.empty() ? "-" : "[" + prefix;
       if (!after.empty() && after >= prefix) lower = "(" + after;
       for (std::size_t found = 0; found < most && !lower.empty();) {
-        auto reply = shards_.Run({shard,
-                                  &kRows_,
-                                  {lower, upper, std::to_string(std::min(most, kRows)),
-                                   state ? std::to_string(static_cast<int>(*state)) : ""},
-                                  /*writes=*/false});
+        auto reply = servers_.Run({ShardPrefix(shard),
+                                   kReadRows,
+                                   {lower, upper, std::to_string(std::min(most, kRows)),
+                                    state ? std::to_string(static_cast<int>(*state)) : ""},
+                                   /*writes=*/false});
         if (!reply) return tl::unexpected(reply.error());
         Fields fields(*reply);
         const std::string last = fields.Text();
@@ -981,12 +1012,12 @@ class RedisStore final : public JobStore {
 
   Result<std::vector<bool>> Known(const std::vector<std::string>& ids) {
     const auto parts = Divide(ids.size(), [&](std::size_t i) { return ShardOfId(ids[i]); });
-    std::vector<Call> calls;
+    std::vector<RedisCall> calls;
     for (const Part& part : parts) {
-      Call& call = calls.emplace_back(Call{part.shard, &kKnown, {}, /*writes=*/false});
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kKnown, {}, /*writes=*/false});
       for (const std::size_t i : part.positions) call.arguments.push_back(ids[i]);
     }
-    auto replies = shards_.Run(calls);
+    auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     std::vector<bool> known(ids.size());
     for (std::size_t p = 0; p < parts.size(); ++p) {
@@ -997,9 +1028,9 @@ class RedisStore final : public JobStore {
   }
 
   // Lines of a job's history, as LRANGE counts them.
-  Call HistoryCall(const std::string& id, std::int64_t from, std::int64_t to) const {
+  RedisCall HistoryCall(const std::string& id, std::int64_t from, std::int64_t to) const {
     const int shard = ShardOfId(id);
-    return {shard, nullptr, {"LRANGE", ShardPrefix(shard) + "h:" + id, Text(from), Text(to)}, /*writes=*/false};
+    return {ShardPrefix(shard), {}, {"LRANGE", ShardPrefix(shard) + "h:" + id, Text(from), Text(to)}, /*writes=*/false};
   }
 
   // Appends the newest runs of a job, at most filter.limit.
@@ -1007,7 +1038,7 @@ class RedisStore final : public JobStore {
     constexpr std::int64_t kLines = 200;
     const std::size_t most = runs.size() + static_cast<std::size_t>(filter.limit);
     for (std::int64_t back = kLines;; back += kLines) {
-      auto lines = shards_.Run(HistoryCall(id, -back, -back + kLines - 1));
+      auto lines = servers_.Run(HistoryCall(id, -back, -back + kLines - 1));
       if (!lines) return tl::unexpected(lines.error());
       for (auto line = lines->elements.rbegin(); line != lines->elements.rend(); ++line) {
         auto read = ReadHistoryLine(id, line->text);
@@ -1030,10 +1061,10 @@ class RedisStore final : public JobStore {
     for (int shard = 0; shard < count_; ++shard) {
       for (std::int64_t from = 0;; from += kJobs) {
         auto page =
-            shards_.Run({shard,
-                         nullptr,
-                         {"ZREVRANGE", ShardPrefix(shard) + "hi", Text(from), Text(from + kJobs - 1), "WITHSCORES"},
-                         /*writes=*/false});
+            servers_.Run({ShardPrefix(shard),
+                          {},
+                          {"ZREVRANGE", ShardPrefix(shard) + "hi", Text(from), Text(from + kJobs - 1), "WITHSCORES"},
+                          /*writes=*/false});
         if (!page) return tl::unexpected(page.error());
         Fields fields(*page);
         bool enough = false;
@@ -1074,7 +1105,7 @@ class RedisStore final : public JobStore {
     return {};
   }
 
-  static void AddArchived(Call& call, const ArchivedJob& job, std::string text) {
+  static void AddArchived(RedisCall& call, const ArchivedJob& job, std::string text) {
     const JobDefinition& d = job.definition;
     const Present& p = job.present;
     redis_store::ReignTexts reigns = redis_store::WriteReigns(job.reigns);
@@ -1100,7 +1131,7 @@ class RedisStore final : public JobStore {
                std::move(reigns.open)});
   }
 
-  Shards shards_;
+  Servers servers_;
   int count_ = 0;  // of shards; 0: not read yet
   std::int64_t history_ = kHistory;
 };

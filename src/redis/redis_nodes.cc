@@ -1,4 +1,4 @@
-#include "stores/redis/shards.h"
+#include "redis/redis_nodes.h"
 
 #include <charconv>
 #include <chrono>
@@ -7,26 +7,12 @@
 
 #include <fmt/format.h>
 
-#include "stores/redis/scripts.h"
-
-namespace escapement::redis_store {
+namespace escapement {
 namespace {
 
-constexpr Duration kCallTimeout = std::chrono::seconds(5);
 constexpr int kRounds = 8;  // of redirections and scripts loaded again
 
 std::string AddressOf(const RedisUrl& url) { return fmt::format("{}:{}", url.host, url.port); }
-
-// CRC-16/XMODEM of the tag, as https://redis.io/docs/reference/cluster-spec/ has it.
-int SlotOf(int shard) {
-  unsigned crc = 0;
-  for (const char c : fmt::format("esc:{}", shard)) {
-    crc ^= static_cast<unsigned>(static_cast<unsigned char>(c)) << 8;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc & 0x8000U) != 0 ? (crc << 1) ^ 0x1021U : crc << 1;
-    crc &= 0xFFFFU;
-  }
-  return static_cast<int>(crc % 16'384);
-}
 
 bool IsError(const RedisReply& reply) { return reply.kind == RedisReply::Kind::kError; }
 
@@ -38,15 +24,26 @@ std::string MovedTo(const std::string& reply, const RedisUrl& asked) {
 
 }  // namespace
 
-Script::Script(std::string_view body) : text(std::string(scripts::kShard) + std::string(body)) {}
+// CRC-16/XMODEM, as https://redis.io/docs/reference/cluster-spec/ has it.
+int RedisSlot(std::string_view key) {
+  if (const std::size_t open = key.find('{'); open != std::string_view::npos) {
+    const std::size_t close = key.find('}', open + 1);
+    if (close != std::string_view::npos && close > open + 1) key = key.substr(open + 1, close - open - 1);
+  }
+  unsigned crc = 0;
+  for (const char c : key) {
+    crc ^= static_cast<unsigned>(static_cast<unsigned char>(c)) << 8;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 0x8000U) != 0 ? (crc << 1) ^ 0x1021U : crc << 1;
+    crc &= 0xFFFFU;
+  }
+  return static_cast<int>(crc % 16'384);
+}
 
-std::string ShardPrefix(int shard) { return fmt::format("{{esc:{}}}:", shard); }
-
-Shards::Shards(RedisUrl url) : url_(std::move(url)), where_(url_.Name()) {}
+RedisNodes::RedisNodes(RedisUrl url) : url_(std::move(url)), where_(url_.Name()), seed_(AddressOf(url_)) {}
 
 // What becomes of the calls of one Run.
-struct Shards::Batch {
-  const std::vector<Call>& calls;
+struct RedisNodes::Batch {
+  const std::vector<RedisCall>& calls;
   std::vector<RedisReply> replies = std::vector<RedisReply>(calls.size());
   std::vector<std::size_t> again = {};  // not run: to be sent once more
   std::optional<Error> error = {};      // the first one
@@ -62,7 +59,7 @@ struct Shards::Batch {
   }
 };
 
-Shards::Server& Shards::AtAddress(const std::string& address) {
+RedisNodes::Server& RedisNodes::AtAddress(const std::string& address) {
   const auto [it, is_new] = servers_.try_emplace(address);
   if (is_new) {
     it->second.url = url_;  // user, password and TLS are the same for all
@@ -75,7 +72,7 @@ Shards::Server& Shards::AtAddress(const std::string& address) {
   return it->second;
 }
 
-Status Shards::Connect(Server& server, BootTime deadline) {
+Status RedisNodes::Connect(Server& server, BootTime deadline) {
   // Found out now, a lost connection costs nothing; found out by a command, it leaves the command in doubt.
   if (server.wire != nullptr && !server.wire->Quiet()) server.wire.reset();
   if (server.wire != nullptr) return {};
@@ -86,7 +83,7 @@ Status Shards::Connect(Server& server, BootTime deadline) {
 }
 
 // For questions that change nothing.
-Result<RedisReply> Shards::Ask(Server& server, const RedisArguments& command, BootTime deadline) {
+Result<RedisReply> RedisNodes::Ask(Server& server, const RedisArguments& command, BootTime deadline) {
   if (auto s = Connect(server, deadline); !s) return tl::unexpected(s.error());
   Status sent = server.wire->Send(command, deadline);
   auto reply = sent ? server.wire->Receive(deadline) : Result<RedisReply>(tl::unexpected(sent.error()));
@@ -98,23 +95,27 @@ Result<RedisReply> Shards::Ask(Server& server, const RedisArguments& command, Bo
   return reply;
 }
 
-Status Shards::Detect(BootTime deadline) {
+Status RedisNodes::Detect(BootTime deadline) {
   if (detected_) return {};
-  auto info = Ask(AtAddress(AddressOf(url_)), {"INFO", "cluster"}, deadline);
-  if (!info) return tl::unexpected(info.error());
-  cluster_ = info->text.find("cluster_enabled:1") != std::string::npos;
+  if (url_.sentinels.empty()) {
+    auto info = Ask(Seed(), {"INFO", "cluster"}, deadline);
+    // A user without the right to ask is told by the first redirection.
+    const bool refused = !info && Seed().wire != nullptr && info.error().code == Code::kInvalidArgument;
+    if (!info && !refused) return tl::unexpected(info.error());
+    cluster_ = info && info->text.find("cluster_enabled:1") != std::string::npos;
+  }
   detected_ = true;
   return {};
 }
 
-Result<bool> Shards::IsCluster() {
-  if (auto s = Detect(BootClock::now() + kCallTimeout); !s) return tl::unexpected(s.error());
+Result<bool> RedisNodes::IsCluster(BootTime deadline) {
+  if (auto s = Detect(deadline); !s) return tl::unexpected(s.error());
   return cluster_;
 }
 
 // Any server of the cluster may know: the one of the URL may be the one that is gone.
-Status Shards::LookUpSlots(BootTime deadline) {
-  std::vector<std::string> addresses = {AddressOf(url_)};
+Status RedisNodes::LookUpSlots(BootTime deadline) {
+  std::vector<std::string> addresses = {seed_};
   for (const auto& [address, server] : servers_) {
     if (address != addresses[0]) addresses.push_back(address);
   }
@@ -143,30 +144,43 @@ Status Shards::LookUpSlots(BootTime deadline) {
   return status;
 }
 
-Result<Shards::Server*> Shards::ServerOf(int shard, BootTime deadline) {
+Result<RedisNodes::Server*> RedisNodes::ServerOf(const std::string& key, BootTime deadline) {
   if (auto s = Detect(deadline); !s) return tl::unexpected(s.error());
-  if (!cluster_) return &AtAddress(AddressOf(url_));
+  if (!cluster_) return &Seed();
+  if (key.empty()) {
+    if (Connect(Seed(), deadline) || servers_.size() == 1) return &Seed();
+    for (auto& [address, server] : servers_) {
+      if (server.wire != nullptr && Connect(server, deadline)) return &server;
+    }
+    return &Seed();
+  }
+  const int slot = RedisSlot(key);
+  if (const auto moved = moved_.find(slot); moved != moved_.end()) return &AtAddress(moved->second);
   if (ranges_.empty()) {
     if (auto s = LookUpSlots(deadline); !s) return tl::unexpected(s.error());
   }
-  if (const auto moved = moved_.find(shard); moved != moved_.end()) return &AtAddress(moved->second);
-  const int slot = SlotOf(shard);
   for (const Range& range : ranges_) {
     if (range.first <= slot && slot <= range.last) return &AtAddress(range.address);
   }
-  ranges_.clear();
+  Forget();
   return Fail(Code::kUnavailable, fmt::format("{}: no server of the cluster serves slot {}", where_, slot));
 }
 
-Status Shards::Load(Server& server, const Script& script, BootTime deadline) {
-  auto loaded = Ask(server, {"SCRIPT", "LOAD", script.text}, deadline);
+// What was believed of the slots: a cluster may have put another server in the place of one that fails.
+void RedisNodes::Forget() {
+  ranges_.clear();
+  moved_.clear();
+}
+
+Status RedisNodes::Load(Server& server, std::string_view script, BootTime deadline) {
+  auto loaded = Ask(server, {"SCRIPT", "LOAD", script}, deadline);
   if (!loaded) return tl::unexpected(loaded.error());
-  digests_[&script] = loaded->text;
+  digests_[script.data()] = loaded->text;
   return {};
 }
 
-void Shards::Settle(Batch& batch, Server& server, std::size_t index, RedisReply reply) {
-  const Call& call = batch.calls[index];
+void RedisNodes::Settle(Batch& batch, Server& server, std::size_t index, RedisReply reply) {
+  const RedisCall& call = batch.calls[index];
   if (!IsError(reply)) {
     batch.changed = batch.changed || call.writes;
     batch.replies[index] = std::move(reply);
@@ -174,28 +188,29 @@ void Shards::Settle(Batch& batch, Server& server, std::size_t index, RedisReply 
   }
   const auto starts = [&](std::string_view word) { return reply.text.starts_with(word); };
   if (starts("MOVED ")) {
-    moved_[call.shard] = MovedTo(reply.text, server.url);
+    cluster_ = true;
+    moved_[RedisSlot(call.key)] = MovedTo(reply.text, server.url);
     batch.again.push_back(index);
   } else if (starts("NOSCRIPT")) {
     batch.again.push_back(index);
   } else if (starts("ASK ") || starts("TRYAGAIN") || reply.text.find("non local key") != std::string::npos) {
     // A script that ran now would see what has not been moved yet, and nothing of the rest.
-    batch.Fail({Code::kUnavailable, fmt::format("{}: the cluster is moving slot {} to another server; its jobs wait "
-                                                "until that is done",
-                                                server.url.Name(), SlotOf(call.shard))});
+    batch.Fail({Code::kUnavailable, fmt::format("{}: the cluster is moving slot {} to another server; until "
+                                                "that is done, nothing of it is served",
+                                                server.url.Name(), RedisSlot(call.key))});
   } else {
-    if (starts("READONLY") || starts("CLUSTERDOWN") || starts("MASTERDOWN")) ranges_.clear();
+    if (starts("READONLY") || starts("CLUSTERDOWN") || starts("MASTERDOWN")) Forget();
     batch.Fail(RedisErrorOf(server.url.Name(), reply.text));
   }
 }
 
 // Sends the calls at these indexes; those that could not be sent have failed.
-void Shards::Send(Batch& batch, Server& server, const std::vector<std::size_t>& indexes, BootTime deadline) {
+void RedisNodes::Send(Batch& batch, Server& server, const std::vector<std::size_t>& indexes, BootTime deadline) {
   for (std::size_t n = 0; n < indexes.size(); ++n) {
-    const Call& call = batch.calls[indexes[n]];
+    const RedisCall& call = batch.calls[indexes[n]];
     RedisArguments command;
-    const std::string prefix = ShardPrefix(call.shard);
-    if (call.script != nullptr) command = {"EVALSHA", digests_[call.script], "1", prefix};
+    const std::string keys = std::to_string(1 + call.more_keys);
+    if (!call.script.empty()) command = {"EVALSHA", digests_[call.script.data()], keys, call.key};
     command.insert(command.end(), call.arguments.begin(), call.arguments.end());
     const Status sent = server.wire->Send(command, deadline);
     if (sent) continue;
@@ -207,26 +222,25 @@ void Shards::Send(Batch& batch, Server& server, const std::vector<std::size_t>& 
   }
 }
 
-Result<std::vector<RedisReply>> Shards::Run(const std::vector<Call>& calls) {
-  const BootTime deadline = BootClock::now() + kCallTimeout;
+Result<std::vector<RedisReply>> RedisNodes::Run(const std::vector<RedisCall>& calls, BootTime deadline) {
   Batch batch{.calls = calls};
   std::vector<std::size_t> pending(calls.size());
   for (std::size_t i = 0; i < calls.size(); ++i) pending[i] = i;
   for (int round = 0; !pending.empty() && !batch.error; ++round) {
     if (round == kRounds) {
-      ranges_.clear();
+      Forget();
       batch.Fail({Code::kUnavailable, where_ + ": the servers send each other's slots to and fro"});
       break;
     }
     std::map<Server*, std::vector<std::size_t>> shares;
     for (const std::size_t index : pending) {
-      auto server = ServerOf(calls[index].shard, deadline);
+      auto server = ServerOf(calls[index].key, deadline);
       Status ready = server ? Connect(**server, deadline) : Status(tl::unexpected(server.error()));
-      const Script* script = calls[index].script;
-      if (ready && script != nullptr && (round > 0 || !digests_.contains(script)))
-        ready = Load(**server, *script, deadline);
+      const std::string_view script = calls[index].script;
+      if (ready && !script.empty() && (round > 0 || !digests_.contains(script.data())))
+        ready = Load(**server, script, deadline);
       if (!ready) {
-        ranges_.clear();  // a cluster may have put another in its place
+        Forget();
         batch.Fail(ready.error());
         break;
       }
@@ -243,7 +257,7 @@ Result<std::vector<RedisReply>> Shards::Run(const std::vector<Call>& calls) {
         }
         for (std::size_t i = n; i < indexes.size(); ++i) batch.Lose(indexes[i], reply.error());
         server->wire.reset();
-        ranges_.clear();
+        Forget();
       }
     }
     pending = std::exchange(batch.again, {});
@@ -256,12 +270,4 @@ Result<std::vector<RedisReply>> Shards::Run(const std::vector<Call>& calls) {
   return tl::unexpected(std::move(error));
 }
 
-Result<RedisReply> Shards::Run(Call call) {
-  std::vector<Call> calls;
-  calls.push_back(std::move(call));
-  auto replies = Run(calls);
-  if (!replies) return tl::unexpected(replies.error());
-  return std::move((*replies)[0]);
-}
-
-}  // namespace escapement::redis_store
+}  // namespace escapement
