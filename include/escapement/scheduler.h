@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,6 +71,11 @@ class Scheduler {
   [[nodiscard]] virtual Status Remove(const std::string& id) = 0;
   [[nodiscard]] virtual Status Pause(const std::string& id) = 0;
   [[nodiscard]] virtual Status Resume(const std::string& id) = 0;
+  // Runs the job once more, now, beside its schedule and whatever its state, with a payload of its own if one is given.
+  [[nodiscard]] virtual Status Trigger(const std::string& id, std::optional<std::string> payload = {}) = 0;
+  // Asks the pods that run the job now, triggered runs included, to cancel these runs. kConflict when nothing of it is
+  // under way.
+  [[nodiscard]] virtual Status Cancel(const std::string& id) = 0;
 
   // --- questions
   [[nodiscard]] virtual Result<JobInfo> Get(const std::string& id) = 0;
@@ -88,6 +94,8 @@ class Scheduler {
   // Starts nothing new, gives running tasks `grace` to end, commits what ended, hands every job back.
   virtual Status Stop(Duration grace) = 0;
   virtual const std::string& pod_name() const = 0;
+  // The store without secrets, for messages.
+  virtual std::string store_name() const = 0;
   virtual PodCounters Counters() = 0;
 };
 

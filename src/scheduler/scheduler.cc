@@ -101,6 +101,12 @@ class SchedulerImpl : public Scheduler {
   Status Resume(const std::string& id) override {
     return Told(Locked([&](JobStore& s) { return s.Resume(id); }));
   }
+  Status Trigger(const std::string& id, std::optional<std::string> payload) override {
+    return Told(Locked([&](JobStore& s) { return s.Trigger(id, payload); }));
+  }
+  Status Cancel(const std::string& id) override {
+    return Told(Locked([&](JobStore& s) { return s.Cancel(id); }));
+  }
 
   Result<JobInfo> Get(const std::string& id) override {
     return Locked([&](JobStore& s) { return s.Get(id); });
@@ -159,6 +165,7 @@ class SchedulerImpl : public Scheduler {
   }
 
   const std::string& pod_name() const override { return options_.pod_name; }
+  std::string store_name() const override { return services_.store->Name(); }
 
   PodCounters Counters() override {
     const std::lock_guard lock(life_mutex_);

@@ -1,0 +1,67 @@
+// What the subcommands share: how one is added, how a store is opened, how errors and exit statuses look.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/config.h"
+#include "escapement/scheduler.h"
+#include "escapement/status.h"
+#include "escapement/time.h"
+
+namespace escapement {
+
+inline constexpr int kFailure = 1;   // exit status: it did not work out
+inline constexpr int kBadInput = 2;  // exit status: it was asked wrongly
+
+struct CommonOptions {
+  ConfigFlags config;
+  bool json = false;
+};
+
+// The command line being built. Parsing sets `run` to what the chosen command does.
+struct CommandLine {
+  CLI::App& app;
+  std::function<int()> run;
+  std::vector<std::string> tail;  // the words after the first "--" of `add`
+};
+
+// Adds a command that runs `body` with the options, which live as long as the command line. `footer`: examples.
+template <typename Options>
+CLI::App* AddCommand(CommandLine& line, const char* name, const char* description, const char* footer,
+                     std::shared_ptr<Options> options, int (*body)(const Options&)) {
+  CLI::App* command = line.app.add_subcommand(name, description);
+  command->footer(footer);
+  command->callback(
+      [&line, options = std::move(options), body] { line.run = [options, body] { return body(*options); }; });
+  return command;
+}
+
+void AddStoreOptions(CLI::App* command, CommonOptions* options);  // --store, --locks, --config
+void AddJsonOption(CLI::App* command, CommonOptions* options);    // --json
+
+CLI::Option* AddDuration(CLI::App* command, const std::string& name, std::optional<Duration>* out,
+                         const std::string& description);
+// RFC 3339, "now", or a distance from now: "-1h", "+10m".
+CLI::Option* AddInstant(CLI::App* command, const std::string& name, std::optional<Instant>* out,
+                        const std::string& description);
+
+enum class Schema {
+  kNeeded,  // it must be there; what is embedded makes it on first use
+  kAny,     // the command looks after it
+};
+[[nodiscard]] Result<std::unique_ptr<Scheduler>> OpenStore(const SchedulerOptions& options, Schema schema);
+[[nodiscard]] Result<std::unique_ptr<Scheduler>> OpenStore(const CommonOptions& options);
+
+// One line on standard error; the exit status: 2 for what was asked wrongly, else 1.
+int Complain(const Error& error);
+
+Instant SystemNow();
+
+}  // namespace escapement

@@ -1,0 +1,17 @@
+// The subcommands, by what they are about.
+#pragma once
+
+#include "cli/command.h"
+
+namespace escapement {
+
+void AddRunCommand(CommandLine& line);         // run
+void AddJobCommands(CommandLine& line);        // add, list, show, runs
+void AddControlCommands(CommandLine& line);    // pause, resume, trigger, cancel, remove
+void AddScheduleCommands(CommandLine& line);   // next, why
+void AddApplyCommand(CommandLine& line);       // apply
+void AddStoreCommands(CommandLine& line);      // pods, migrate, doctor
+void AddArchiveCommands(CommandLine& line);    // export, import
+void AddCompletionCommand(CommandLine& line);  // completion
+
+}  // namespace escapement

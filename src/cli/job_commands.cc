@@ -1,0 +1,333 @@
+// add, list, show, runs.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/job_view.h"
+#include "cli/output.h"
+#include "escapement/process.h"
+
+namespace escapement {
+namespace {
+
+constexpr int kPage = 1000;  // jobs asked for at once
+
+// ---------------------------------------------------------------- add
+
+struct AddOptions {
+  CommonOptions common;
+  std::string name;
+  std::string schedule;
+  const std::vector<std::string>* command = nullptr;
+  std::vector<std::string> env;
+  std::string directory;
+  std::optional<Duration> timeout, kill_grace, retry_delay, retry_max_delay, late_threshold;
+  std::optional<std::string> queue, late, delivery;
+  std::optional<int> priority, max_attempts, late_limit, lost_limit;
+  std::optional<double> retry_factor;
+};
+
+template <typename To, typename From>
+void Take(const std::optional<From>& from, To* to) {
+  if (from) *to = *from;
+}
+
+Result<JobDefinition> ReadAdd(const AddOptions& o) {
+  const auto bad = [](std::string why) { return Fail(Code::kInvalidArgument, std::move(why)); };
+  if (o.command->empty()) return bad("add: what to run stands after --, as in: add hello 'every 2s' -- date");
+  auto schedule = Schedule::Parse(o.schedule);
+  if (!schedule) return tl::unexpected(schedule.error());
+  ProcessSpec spec{.argv = *o.command, .env = {}, .directory = o.directory};
+  for (const std::string& variable : o.env) {
+    const std::size_t equals = variable.find('=');
+    if (equals == std::string::npos || equals == 0) return bad("--env must be NAME=VALUE");
+    spec.env[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  Take(o.kill_grace, &spec.kill_grace);
+  if (auto status = Validate(spec); !status) return tl::unexpected(status.error());
+  JobDefinition job = ProcessJob(o.name, *schedule, spec);
+  Take(o.timeout, &job.timeout);
+  Take(o.queue, &job.queue);
+  Take(o.priority, &job.priority);
+  Take(o.max_attempts, &job.retry.max_attempts);
+  Take(o.retry_delay, &job.retry.delay);
+  Take(o.retry_factor, &job.retry.factor);
+  Take(o.retry_max_delay, &job.retry.max_delay);
+  if (o.late) job.late = *LateByName(*o.late);
+  Take(o.late_limit, &job.late_limit);
+  Take(o.late_threshold, &job.late_threshold);
+  if (o.delivery) job.delivery = *DeliveryByName(*o.delivery);
+  Take(o.lost_limit, &job.lost_limit);
+  if (auto status = Validate(job); !status) return tl::unexpected(status.error());
+  return job;
+}
+
+int Add(const AddOptions& o) {
+  auto job = ReadAdd(o);
+  if (!job) return Complain(job.error());
+  auto scheduler = OpenStore(o.common);
+  if (!scheduler) return Complain(scheduler.error());
+  auto outcomes = (*scheduler)->Enqueue({*job});
+  if (!outcomes) return Complain(outcomes.error());
+  constexpr const char* kNames[] = {"created", "updated", "unchanged"};
+  const char* outcome = kNames[static_cast<std::size_t>(outcomes->front())];
+  if (o.common.json) {
+    PrintJson({{"name", job->id}, {"outcome", outcome}});
+  } else {
+    fmt::print("{} {}\n", OneLine(job->id), outcome);
+  }
+  return 0;
+}
+
+void AddAdd(CommandLine& line) {
+  auto o = std::make_shared<AddOptions>();
+  CLI::App* add = AddCommand(line, "add", "Create a job that runs a command, or change it",
+                             R"(COMMAND and its arguments stand after --. Examples:
+  escapement add hello 'every 2s' -- date
+  escapement add backup 'every 1d anchor=2026-01-01T03:00:00Z' --timeout 2h --max-attempts 3 -- /usr/local/bin/backup
+  escapement add once 'at 2026-12-24T18:00:00+01:00' --env GREETING=hello -- sh -c 'echo "$GREETING"'
+The words after -- reach the program as they are: no shell is involved. Says created, updated or unchanged.)",
+                             o, Add);
+  o->command = &line.tail;
+  add->add_option("name", o->name, "The job's name")->required()->type_name("NAME");
+  add->add_option("schedule", o->schedule, "'every 1h30m', 'at 2026-11-24T10:00:00Z'")
+      ->required()
+      ->type_name("SCHEDULE");
+  add->add_option("--env", o->env, "A variable for the command; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  add->add_option("--directory", o->directory, "Where the command runs (the pod's own)")->type_name("PATH");
+  AddDuration(add, "--timeout", &o->timeout, "For one attempt (none)");
+  AddDuration(add, "--kill-grace", &o->kill_grace, "Between SIGTERM and SIGKILL, at most 4s (3s)");
+  add->add_option("--queue", o->queue, "Only pods with this queue run it (default)")->type_name("QUEUE");
+  add->add_option("--priority", o->priority, "0 to 10; of jobs that are due, the higher starts first (0)")
+      ->type_name("N");
+  add->add_option("--max-attempts", o->max_attempts, "1: no retry (1)")->type_name("N");
+  AddDuration(add, "--retry-delay", &o->retry_delay, "Before the second attempt (1s)");
+  add->add_option("--retry-factor", o->retry_factor, "Each further delay is longer by this (2)")->type_name("X");
+  AddDuration(add, "--retry-max-delay", &o->retry_max_delay, "The longest delay (1h)");
+  add->add_option("--late", o->late, "Points that passed before they could start: skip, run_once, run_all (run_once)")
+      ->check([](const std::string& s) { return LateByName(s) ? "" : "must be skip, run_once or run_all"; })
+      ->type_name("POLICY");
+  add->add_option("--late-limit", o->late_limit, "run_all: how many of the newest points run (1000000)")
+      ->type_name("N");
+  AddDuration(add, "--late-threshold", &o->late_threshold, "How late is late (the interval, at most 60s)");
+  add->add_option("--delivery", o->delivery, "at_least_once or at_most_once (at_least_once)")
+      ->check([](const std::string& s) { return DeliveryByName(s) ? "" : "must be at_least_once or at_most_once"; })
+      ->type_name("DELIVERY");
+  add->add_option("--lost-limit", o->lost_limit, "After this many dead pods an occurrence counts as lost (5)")
+      ->type_name("N");
+  AddStoreOptions(add, &o->common);
+  AddJsonOption(add, &o->common);
+}
+
+// ---------------------------------------------------------------- list
+
+struct ListOptions {
+  CommonOptions common;
+  std::string prefix;
+  std::optional<std::string> state;
+};
+
+std::optional<JobState> StateByName(std::string_view name) {
+  for (const JobState state : {JobState::kActive, JobState::kPaused, JobState::kFinished}) {
+    if (JobStateName(state) == name) return state;
+  }
+  return std::nullopt;
+}
+
+int List(const ListOptions& o) {
+  auto scheduler = OpenStore(o.common);
+  if (!scheduler) return Complain(scheduler.error());
+  auto now = (*scheduler)->StoreTime();
+  if (!now) return Complain(now.error());
+  JobFilter filter{.id_prefix = o.prefix, .after_id = {}, .state = {}, .limit = kPage};
+  if (o.state) filter.state = StateByName(*o.state);
+  Table table({"NAME", "STATE", "NEXT", "SCHEDULE", "RUNS", "POD"});
+  JsonList json;
+  for (bool more = true; more;) {
+    auto jobs = (*scheduler)->List(filter);
+    if (!jobs) return Complain(jobs.error());
+    for (const JobInfo& job : *jobs) {
+      if (o.common.json) {
+        json.Add(JobView(job, /*reveal=*/false));
+        continue;
+      }
+      const Cell next = job.fire_time ? Cell(FormatInstant(*job.fire_time), HumanDistance(*job.fire_time, *now)) : "";
+      table.Add({job.definition.id, std::string(JobStateName(job.state)), next, job.definition.schedule.ToString(),
+                 WorkOf(job.definition), job.owner_pod.value_or("")});
+    }
+    more = static_cast<int>(jobs->size()) == kPage;
+    if (more) filter.after_id = jobs->back().definition.id;
+  }
+  if (o.common.json) {
+    json.Finish();
+  } else {
+    table.Finish("there are no such jobs");
+  }
+  return 0;
+}
+
+void AddList(CommandLine& line) {
+  auto o = std::make_shared<ListOptions>();
+  CLI::App* list = AddCommand(line, "list", "List jobs by name", R"(Examples:
+  escapement list
+  escapement list billing/ --state paused
+  escapement list --json | jq -r '.[].name'
+In a pipe, separated by tabs: name, state, next fire time, schedule, what it runs, pod.)",
+                              o, List);
+  list->add_option("prefix", o->prefix, "Only names that begin so")->type_name("PREFIX");
+  list->add_option("--state", o->state, "active, paused or finished")
+      ->check([](const std::string& s) { return StateByName(s) ? "" : "must be active, paused or finished"; })
+      ->type_name("STATE");
+  AddStoreOptions(list, &o->common);
+  AddJsonOption(list, &o->common);
+}
+
+// ---------------------------------------------------------------- show
+
+struct ShowOptions {
+  CommonOptions common;
+  std::string name;
+  bool reveal = false;
+};
+
+void PrintLines(const OutputJson& json) {
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_object()) {
+      if (name == "env") {
+        for (const auto& [variable, text] : value.items()) {
+          fmt::print("{:<16} {}={}\n", name, OneLine(variable), OneLine(text.get<std::string>()));
+        }
+      } else {
+        PrintLines(value);
+      }
+    } else if (!value.is_null() && value != "") {
+      fmt::print("{:<16} {}\n", name, OneLine(value.is_string() ? value.get<std::string>() : JsonText(value)));
+    }
+  }
+}
+
+int Show(const ShowOptions& o) {
+  auto scheduler = OpenStore(o.common);
+  if (!scheduler) return Complain(scheduler.error());
+  auto job = (*scheduler)->Get(o.name);
+  if (!job) return Complain(job.error());
+  OutputJson json = JobView(*job, o.reveal);
+  if (o.common.json) {
+    PrintJson(json);
+    return 0;
+  }
+  if (job->fire_time && IsTerminal()) {
+    if (auto now = (*scheduler)->StoreTime()) {
+      json["next"] = fmt::format("{} ({})", FormatInstant(*job->fire_time), HumanDistance(*job->fire_time, *now));
+    }
+  }
+  PrintLines(json);
+  return 0;
+}
+
+void AddShow(CommandLine& line) {
+  auto o = std::make_shared<ShowOptions>();
+  CLI::App* show = AddCommand(line, "show", "Show all there is to know of a job", R"(Examples:
+  escapement show hello
+  escapement show hello --json
+Values of variables and payloads may be secrets: they show as *** unless --reveal is given.)",
+                              o, Show);
+  show->add_option("name", o->name, "The job's name")->required()->type_name("NAME");
+  show->add_flag("--reveal", o->reveal, "Show values of variables, and payloads");
+  AddStoreOptions(show, &o->common);
+  AddJsonOption(show, &o->common);
+}
+
+// ---------------------------------------------------------------- runs
+
+struct RunsOptions {
+  CommonOptions common;
+  std::string name;
+  int limit = 20;
+  std::optional<Instant> from, to;
+  bool output = false;
+};
+
+// What a task printed, for a terminal: its lines, but none of its orders to the terminal.
+std::string Printable(const std::string& text) {
+  std::string out;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    out += OneLine(std::string_view(text).substr(begin, end - begin)) + '\n';
+    begin = end + 1;
+  }
+  return out;
+}
+
+void PrintOutput(const RunInfo& run) {
+  fmt::print("--- {} {} attempt {}: {}\n", OneLine(run.job_id), FormatInstant(run.fire_time), run.attempt,
+             VerdictName(run.verdict));
+  fmt::print("{}", Printable(run.output));
+}
+
+std::string Took(const RunInfo& run, std::string (*format)(Duration)) {
+  return run.started_at && run.finished_at ? format(*run.finished_at - *run.started_at) : "";
+}
+
+int Runs(const RunsOptions& o) {
+  auto scheduler = OpenStore(o.common);
+  if (!scheduler) return Complain(scheduler.error());
+  auto runs = (*scheduler)->Runs({.job_id = o.name, .fire_from = o.from, .fire_to = o.to, .limit = o.limit});
+  if (!runs) return Complain(runs.error());
+  if (runs->empty() && !o.name.empty()) {
+    if (auto job = (*scheduler)->Get(o.name); !job) return Complain(job.error());
+  }
+  Table table({"NAME", "FIRE TIME", "ATTEMPT", "VERDICT", "SETTLES", "TOOK", "POD", "ERROR"});
+  JsonList json;
+  for (const RunInfo& run : *runs) {
+    if (o.common.json) {
+      json.Add(RunView(run, o.output));
+    } else if (o.output) {
+      PrintOutput(run);
+    } else {
+      table.Add(
+          {run.job_id, FormatInstant(run.fire_time), std::to_string(run.attempt),
+           Cell(VerdictKey(run.verdict), std::string(VerdictName(run.verdict)) + (run.triggered ? " (triggered)" : "")),
+           std::to_string(run.settles), Cell(Took(run, FormatDuration), Took(run, HumanDuration)), run.pod, run.error});
+    }
+  }
+  if (o.common.json) {
+    json.Finish();
+  } else if (!o.output || runs->empty()) {
+    table.Finish("there are no such runs");
+  }
+  return 0;
+}
+
+void AddRuns(CommandLine& line) {
+  auto o = std::make_shared<RunsOptions>();
+  CLI::App* runs = AddCommand(line, "runs", "List what became of occurrences, the newest first", R"(Examples:
+  escapement runs
+  escapement runs hello --limit 5 --output
+  escapement runs hello --from=-1h
+  escapement runs --from 2026-11-24T00:00:00Z --to 2026-11-25T00:00:00Z --json
+In a pipe, separated by tabs: name, fire time, attempt, verdict, settles, how long it took, pod, error.)",
+                              o, Runs);
+  runs->add_option("name", o->name, "Only of this job")->type_name("NAME");
+  runs->add_option("--limit", o->limit, "At most so many (20)")->check(CLI::Range(1, 1'000'000))->type_name("N");
+  AddInstant(runs, "--from", &o->from, "Fire times from this on");
+  AddInstant(runs, "--to", &o->to, "Fire times before this");
+  runs->add_flag("--output", o->output, "Show what the runs printed");
+  AddStoreOptions(runs, &o->common);
+  AddJsonOption(runs, &o->common);
+}
+
+}  // namespace
+
+void AddJobCommands(CommandLine& line) {
+  AddAdd(line);
+  AddList(line);
+  AddShow(line);
+  AddRuns(line);
+}
+
+}  // namespace escapement

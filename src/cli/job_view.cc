@@ -1,0 +1,120 @@
+#include "cli/job_view.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace escapement {
+namespace {
+
+constexpr std::array<std::string_view, 3> kLateNames = {"skip", "run_once", "run_all"};
+constexpr std::array<std::string_view, 2> kDeliveryNames = {"at_least_once", "at_most_once"};
+
+template <typename Enum, std::size_t kSize>
+std::optional<Enum> ByName(const std::array<std::string_view, kSize>& names, std::string_view name) {
+  for (std::size_t i = 0; i < kSize; ++i) {
+    if (names[i] == name) return static_cast<Enum>(i);
+  }
+  return std::nullopt;
+}
+
+// As a shell would read it.
+std::string Quoted(const std::string& word) {
+  constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+@%^";
+  if (!word.empty() && word.find_first_not_of(kSafe) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+OutputJson Optional(const std::optional<Instant>& instant) {
+  return instant ? OutputJson(FormatInstant(*instant)) : OutputJson(nullptr);
+}
+
+}  // namespace
+
+std::string_view LateName(LatePolicy late) { return kLateNames.at(static_cast<std::size_t>(late)); }
+std::string_view DeliveryName(Delivery delivery) { return kDeliveryNames.at(static_cast<std::size_t>(delivery)); }
+std::optional<LatePolicy> LateByName(std::string_view name) { return ByName<LatePolicy>(kLateNames, name); }
+std::optional<Delivery> DeliveryByName(std::string_view name) { return ByName<Delivery>(kDeliveryNames, name); }
+
+std::string VerdictKey(Verdict verdict) {
+  std::string key;
+  for (const char c : VerdictName(verdict)) {
+    if (c != ':') key += c == ' ' ? '_' : c;
+  }
+  return key;
+}
+
+std::optional<ProcessSpec> CommandOf(const JobDefinition& job) {
+  if (job.task != kProcessTask) return std::nullopt;
+  auto spec = ProcessSpecFromJson(job.payload);
+  return spec ? std::optional(*std::move(spec)) : std::nullopt;
+}
+
+std::string WorkOf(const JobDefinition& job) {
+  const auto spec = CommandOf(job);
+  if (!spec) return "task " + job.task;
+  std::string line;
+  for (const std::string& word : spec->argv) line += (line.empty() ? "" : " ") + Quoted(word);
+  return line;
+}
+
+OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
+  OutputJson json = {{"schedule", job.schedule.ToString()}};
+  if (const auto spec = CommandOf(job)) {
+    json["command"] = spec->argv;
+    json["env"] = OutputJson::object();
+    for (const auto& [name, value] : spec->env) json["env"][name] = reveal ? value : "***";
+    json["directory"] = spec->directory;
+    json["kill_grace"] = FormatDuration(spec->kill_grace);
+  } else {
+    json["task"] = job.task;
+    json["payload"] = reveal || job.payload.empty() ? job.payload : "***";
+  }
+  json["queue"] = job.queue;
+  json["priority"] = job.priority;
+  json["timeout"] = FormatDuration(job.timeout);
+  json["max_attempts"] = job.retry.max_attempts;
+  json["retry_delay"] = FormatDuration(job.retry.delay);
+  json["retry_factor"] = job.retry.factor;
+  json["retry_max_delay"] = FormatDuration(job.retry.max_delay);
+  json["late"] = LateName(job.late);
+  json["late_limit"] = job.late_limit;
+  json["late_threshold"] = job.late_threshold ? OutputJson(FormatDuration(*job.late_threshold)) : OutputJson(nullptr);
+  json["delivery"] = DeliveryName(job.delivery);
+  json["lost_limit"] = job.lost_limit;
+  return json;
+}
+
+OutputJson JobView(const JobInfo& job, bool reveal) {
+  OutputJson json = {{"name", job.definition.id}, {"state", JobStateName(job.state)}};
+  json["next"] = Optional(job.fire_time);
+  json["attempt"] = job.attempt;
+  json["pod"] = job.owner_pod ? OutputJson(*job.owner_pod) : OutputJson(nullptr);
+  json["version"] = job.version;
+  json["created_at"] = FormatInstant(job.created_at);
+  json["settled"] = job.settled_total;
+  json["settled_until"] = FormatInstant(job.cursor);
+  json["definition"] = DefinitionView(job.definition, reveal);
+  return json;
+}
+
+OutputJson RunView(const RunInfo& run, bool with_output) {
+  OutputJson json = {{"name", run.job_id},
+                     {"fire_time", FormatInstant(run.fire_time)},
+                     {"last_fire_time", FormatInstant(run.last_fire)},
+                     {"attempt", run.attempt},
+                     {"verdict", VerdictKey(run.verdict)},
+                     {"settles", run.settles},
+                     {"triggered", run.triggered},
+                     {"started_at", Optional(run.started_at)},
+                     {"finished_at", Optional(run.finished_at)},
+                     {"settled_at", FormatInstant(run.settled_at)},
+                     {"pod", run.pod},
+                     {"error", run.error}};
+  if (with_output) json["output"] = run.output;
+  return json;
+}
+
+}  // namespace escapement
