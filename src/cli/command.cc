@@ -72,6 +72,9 @@ Result<std::unique_ptr<Scheduler>> OpenStore(const SchedulerOptions& options, Sc
   if (!scheduler || schema == Schema::kAny) return scheduler;
   if (auto status = (*scheduler)->CheckSchema(); !status) {
     if (status.error().code == Code::kConflict && IsEmbedded(options.store_url)) status = (*scheduler)->Migrate();
+    if (!status && status.error().code == Code::kConflict) {
+      return Fail(Code::kConflict, status.error().message + " (escapement migrate)");
+    }
     if (!status) return tl::unexpected(status.error());
   }
   return scheduler;

@@ -251,8 +251,9 @@ struct RunsOptions {
   bool output = false;
 };
 
-// What a task printed, for a terminal: its lines, but none of its orders to the terminal.
+// What a task printed: on a terminal its lines, but none of its orders to the terminal.
 std::string Printable(const std::string& text) {
+  if (!IsTerminal()) return text.empty() || text.ends_with('\n') ? text : text + '\n';
   std::string out;
   std::size_t begin = 0;
   while (begin < text.size()) {

@@ -60,6 +60,8 @@ int Main(int argc, char** argv) {
   CommandLine line{app, {}, {}};
   AddRunCommand(line);
   AddJobCommands(line);
+  AddControlCommands(line);
+  AddScheduleCommands(line);
   AddStressCommand(app, &line.run);
 
   std::vector<std::string> words(argv + 1, argv + argc);
