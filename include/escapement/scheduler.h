@@ -1,10 +1,12 @@
 // A scheduler: one pod of a cluster, and a client of its store.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "escapement/handler.h"
@@ -34,6 +36,11 @@ struct SchedulerOptions {
   Duration commit_linger = std::chrono::milliseconds(3);  // the longest a completion waits for company
   std::size_t outbox_limit = 200'000;                     // uncommitted completions at which no more runs are started
   int history_days = 7;                                   // retention of runs
+};
+
+struct ArchiveCounts {
+  std::int64_t jobs = 0;
+  std::int64_t runs = 0;
 };
 
 // Thread-safe. The destructor stops the pod without grace.
@@ -87,6 +94,18 @@ class Scheduler {
   [[nodiscard]] virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
   // The store's clock, read now.
   [[nodiscard]] virtual Result<Instant> StoreTime() = 0;
+
+  // --- carrying jobs from store to store
+  // Hands all jobs with their history to `sink` as the lines of an archive, JSON without the line's end. An error of
+  // the sink ends it and is returned. While pods run, jobs move on between the pages that are read, so that a run may
+  // be in the archive that its job does not know yet: pause the pods for an exact copy.
+  using LineSink = std::function<Status(std::string_view line)>;
+  [[nodiscard]] virtual Result<ArchiveCounts> Export(const LineSink& sink) = 0;
+  // Adds the jobs and the history of an archive; `source` gives the next line, or none. Jobs come in batches, all or
+  // none of each; an error names the line, and what stands before the batch is in the store. kInvalidArgument for what
+  // is no archive, kConflict when a job is there already.
+  using LineSource = std::function<Result<std::optional<std::string>>()>;
+  [[nodiscard]] virtual Result<ArchiveCounts> Import(const LineSource& source) = 0;
 
   // --- life of the pod
   // Registers a session and runs jobs until Stop. kUnavailable when the store does not answer at once.

@@ -11,6 +11,7 @@
 #include "escapement/process.h"
 #include "executors/function/function_executor.h"
 #include "executors/process/process_runner.h"
+#include "job/archive_json.h"
 #include "scheduler/services.h"
 
 namespace escapement {
@@ -30,6 +31,84 @@ Status CheckOptions(const SchedulerOptions& o) {
   if (o.outbox_limit < 1) return bad("outbox_limit must be at least 1");
   if (o.history_days < 1) return bad("history_days must be at least 1");
   return {};
+}
+
+constexpr int kJobsPage = 1000;
+constexpr int kRunsPage = 5000;
+
+// `with_store`: runs a call with the client's store. Between the pages others may use it.
+template <typename WithStore>
+Result<ArchiveCounts> ExportArchive(const WithStore& with_store, const Scheduler::LineSink& sink) {
+  ArchiveCounts counts;
+  if (auto s = sink(ArchiveLine(ArchiveHeader{})); !s) return tl::unexpected(s.error());
+  std::string after_job;
+  for (bool more_jobs = true; more_jobs;) {
+    auto jobs = with_store([&](JobStore& s) { return s.ExportJobs(after_job, kJobsPage); });
+    if (!jobs) return tl::unexpected(jobs.error());
+    more_jobs = static_cast<int>(jobs->size()) == kJobsPage;
+    std::vector<std::string> ids;
+    for (ArchivedJob& job : *jobs) {
+      ids.push_back(job.definition.id);
+      ++counts.jobs;
+      if (auto s = sink(ArchiveLine(std::move(job))); !s) return tl::unexpected(s.error());
+    }
+    if (ids.empty()) break;
+    after_job = ids.back();
+    std::optional<RunPosition> after_run;
+    for (bool more_runs = true; more_runs;) {
+      auto runs = with_store([&](JobStore& s) { return s.ExportRuns(ids, after_run, kRunsPage); });
+      if (!runs) return tl::unexpected(runs.error());
+      more_runs = static_cast<int>(runs->size()) == kRunsPage;
+      if (more_runs) after_run = PositionOf(runs->back());
+      for (RunInfo& run : *runs) {
+        ++counts.runs;
+        if (auto s = sink(ArchiveLine(std::move(run))); !s) return tl::unexpected(s.error());
+      }
+    }
+  }
+  if (auto s = sink(ArchiveLine(ArchiveEnd{counts.jobs, counts.runs})); !s) return tl::unexpected(s.error());
+  return counts;
+}
+
+template <typename WithStore>
+Result<ArchiveCounts> ImportArchive(const WithStore& with_store, const Scheduler::LineSource& source) {
+  ArchiveReader reader;
+  ArchiveCounts counts;
+  std::vector<ArchivedJob> jobs;
+  std::vector<RunInfo> runs;
+  std::int64_t first = 1;  // line of the batch
+  const auto flush = [&](std::int64_t last) -> Status {
+    Status status;
+    if (!jobs.empty()) status = with_store([&](JobStore& s) { return s.ImportJobs(jobs); });
+    if (!runs.empty()) status = with_store([&](JobStore& s) { return s.ImportRuns(runs); });
+    if (!status) return FailIn(fmt::format("lines {} to {}", first, last), status.error());
+    counts.jobs += static_cast<std::int64_t>(jobs.size());
+    counts.runs += static_cast<std::int64_t>(runs.size());
+    jobs.clear();
+    runs.clear();
+    first = last + 1;
+    return {};
+  };
+  while (true) {
+    auto line = source();
+    if (!line) return tl::unexpected(line.error());
+    if (!*line) break;
+    auto item = reader.Read(**line);
+    if (!item) return tl::unexpected(item.error());
+    auto* job = std::get_if<ArchivedJob>(&*item);
+    auto* run = std::get_if<RunInfo>(&*item);
+    // A batch is of one kind: jobs are there before their runs.
+    const bool full =
+        jobs.size() >= kJobsPage || runs.size() >= kRunsPage || (job && !runs.empty()) || (!job && !jobs.empty());
+    if (full) {
+      if (auto s = flush(reader.line() - 1); !s) return tl::unexpected(s.error());
+    }
+    if (job) jobs.push_back(std::move(*job));
+    if (run) runs.push_back(std::move(*run));
+  }
+  if (auto s = reader.Finish(); !s) return tl::unexpected(s.error());
+  if (auto s = flush(reader.line()); !s) return tl::unexpected(s.error());
+  return counts;
 }
 
 class SchedulerImpl : public Scheduler {
@@ -128,6 +207,15 @@ class SchedulerImpl : public Scheduler {
   }
   Result<Instant> StoreTime() override {
     return Locked([](JobStore& s) { return s.Now(); });
+  }
+
+  Result<ArchiveCounts> Export(const LineSink& sink) override {
+    return ExportArchive([this](const auto& call) { return Locked(call); }, sink);
+  }
+  Result<ArchiveCounts> Import(const LineSource& source) override {
+    auto counts = ImportArchive([this](const auto& call) { return Locked(call); }, source);
+    Tell(Wake::kJobs);  // after an error too: what stands before it is there
+    return counts;
   }
 
   Status Start() override {
