@@ -66,7 +66,7 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
     json["command"] = spec->argv;
     json["env"] = OutputJson::object();
     for (const auto& [name, value] : spec->env) json["env"][name] = reveal ? value : "***";
-    json["directory"] = spec->directory;
+    if (!spec->directory.empty()) json["directory"] = spec->directory;
     json["kill_grace"] = FormatDuration(spec->kill_grace);
   } else {
     json["task"] = job.task;
@@ -81,7 +81,7 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["retry_max_delay"] = FormatDuration(job.retry.max_delay);
   json["late"] = LateName(job.late);
   json["late_limit"] = job.late_limit;
-  json["late_threshold"] = job.late_threshold ? OutputJson(FormatDuration(*job.late_threshold)) : OutputJson(nullptr);
+  if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);
   json["delivery"] = DeliveryName(job.delivery);
   json["lost_limit"] = job.lost_limit;
   return json;

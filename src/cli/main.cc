@@ -62,7 +62,11 @@ int Main(int argc, char** argv) {
   AddJobCommands(line);
   AddControlCommands(line);
   AddScheduleCommands(line);
+  AddApplyCommand(line);
+  AddArchiveCommands(line);
+  AddStoreCommands(line);
   AddStressCommand(app, &line.run);
+  AddCompletionCommand(line);
 
   std::vector<std::string> words(argv + 1, argv + argc);
   // The command's own words are none of ours, whatever they look like.
