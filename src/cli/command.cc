@@ -71,7 +71,9 @@ Result<std::unique_ptr<Scheduler>> OpenStore(const SchedulerOptions& options, Sc
   auto scheduler = Scheduler::Open(options);
   if (!scheduler || schema == Schema::kAny) return scheduler;
   if (auto status = (*scheduler)->CheckSchema(); !status) {
-    if (status.error().code == Code::kConflict && IsEmbedded(options.store_url)) status = (*scheduler)->Migrate();
+    // An older schema is not upgraded unasked: pods of that version may be running.
+    const bool absent = status.error().message.find("yet: run the migration first") != std::string::npos;
+    if (absent && IsEmbedded(options.store_url)) status = (*scheduler)->Migrate();
     if (!status && status.error().code == Code::kConflict) {
       return Fail(Code::kConflict, status.error().message + " (escapement migrate)");
     }

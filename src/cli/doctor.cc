@@ -77,7 +77,7 @@ void ExamineLocks(Locks& locks, std::vector<Finding>* out) {
   out->push_back({Level::kOk, "locks", "a lease was acquired and released"});
 }
 
-// False: nothing else can be asked.
+// False: there is nothing more to ask of it.
 bool ExamineStore(const std::string& url, std::vector<Finding>* out) {
   const auto services = Connect(url, "");
   auto store = services ? services->store->Open() : tl::unexpected(services.error());
@@ -90,7 +90,7 @@ bool ExamineStore(const std::string& url, std::vector<Finding>* out) {
   out->push_back({Level::kOk, "store", services->store->Name() + " answers"});
   if (const auto schema = (*store)->CheckSchema(); !schema) {
     out->push_back({Level::kFail, "schema", schema.error().message + " (escapement migrate)"});
-    return true;
+    return false;
   }
   out->push_back({Level::kOk, "schema", "up to date"});
   ExamineClock(**store, out);
@@ -105,6 +105,9 @@ std::vector<Finding> Examine(const std::string& store_url, const std::string& lo
   const bool answers = ExamineStore(store_url, &findings);
   if (answers && IsRedis(store_url)) {
     for (Finding& finding : ExamineRedis("store", store_url)) findings.push_back(std::move(finding));
+  }
+  if (answers && store_url.starts_with("sqlite:")) {
+    for (Finding& finding : ExamineSqlite(store_url)) findings.push_back(std::move(finding));
   }
   if (!answers && locks_url.empty()) return findings;
   const auto services = Connect(answers ? store_url : "memory:", locks_url);

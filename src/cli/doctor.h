@@ -20,4 +20,7 @@ std::vector<Finding> Examine(const std::string& store_url, const std::string& lo
 // What can be wrong with a Redis server that answers: persistence that is off, keys that are evicted.
 std::vector<Finding> ExamineRedis(const std::string& part, const std::string& url);
 
+// What can be wrong with an SQLite file that is there: its file system, its log, its content.
+std::vector<Finding> ExamineSqlite(const std::string& url);
+
 }  // namespace escapement

@@ -33,6 +33,7 @@ bool IsTerminal() {
 std::string HumanDuration(Duration d) {
   if (d < Duration(0)) return "-" + HumanDuration(-d);
   const double micros = static_cast<double>(d.count());
+  if (d < milliseconds(1)) return fmt::format("{} us", d.count());
   if (d < milliseconds(10)) return fmt::format("{:.1f} ms", micros / 1e3);
   if (d < milliseconds(999)) return fmt::format("{:.0f} ms", micros / 1e3);
   if (d < seconds(60)) return fmt::format("{:.1f} s", micros / 1e6);
