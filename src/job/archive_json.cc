@@ -200,6 +200,8 @@ Result<ArchiveItem> ReadJob(const Json& json) {
   for (const Json& item : json["reigns"]) {
     auto reign = ReadReign(item);
     if (!reign) return tl::unexpected(reign.error());
+    // The text of a grid leaves out an anchor that is the job's own.
+    reign->grid = reign->grid.AnchoredAt(job.present.created_at);
     job.reigns.push_back(*std::move(reign));
   }
   if (!ReadName(json["state"], kStates, &job.state)) return BadMember("job", "state");

@@ -68,6 +68,15 @@ TEST(ArchiveJson, IsReadBackExactly) {
   }
 }
 
+TEST(ArchiveJson, KeepsTheAnchorThatAGridHasFromItsJob) {
+  ArchivedJob job = SomeJob();
+  job.present.created_at = kT0 + 123ms;
+  job.reigns = {{1, Schedule::Every({.interval = 1s}).value().AnchoredAt(kT0 + 123ms), kT0, std::nullopt}};
+  const ArchiveItem read = RoundTrip(job);
+  ASSERT_TRUE(std::holds_alternative<ArchivedJob>(read));
+  EXPECT_EQ(std::get<ArchivedJob>(read).reigns.front().grid.Next(kT0 + 5s), kT0 + 5s + 123ms);
+}
+
 TEST(ArchiveJson, KeepsEveryVerdictAndState) {
   for (int v = 1; v <= 8; ++v) {
     RunInfo run{.job_id = "b", .verdict = static_cast<Verdict>(v)};
