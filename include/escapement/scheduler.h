@@ -22,10 +22,10 @@ struct SchedulerOptions {
   // "sqlite:PATH" (processes of one machine; "sqlite:" alone: ~/.local/state/escapement/escapement.db),
   // "postgresql://user:password@host:port/database", or "memory:" (this process only).
   std::string store_url;
-  // "redis://:password@host:port/0", "sqlite:PATH" (for a sqlite: store), or "memory:"; empty: the store's own, which are
-  // "memory:" for postgresql://.
+  // "redis://:password@host:port/0", "sqlite:PATH" (for a sqlite: store), or "memory:"; empty: the store's own, which
+  // are "memory:" for postgresql://.
   std::string locks_url;
-  std::string pod_name;   // empty: the next free pod_name_prefix + ordinal if a prefix is set, else the host's name
+  std::string pod_name;  // empty: the next free pod_name_prefix + ordinal if a prefix is set, else the host's name
   std::string pod_name_prefix;
   std::vector<std::string> queues = {"default"};
   int max_running = 10'000;  // runs in flight at once, asynchronous ones included

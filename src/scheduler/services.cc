@@ -112,9 +112,10 @@ Status CheckPair(const std::string& store_url, const std::string& url) {
                 "process; use redis:// or memory: locks");
   }
   if (IsSqlite(store_url) && IsPostgres(url)) {
-    return Fail(Code::kInvalidArgument,
-                "postgresql:// locks need a postgresql:// store; a sqlite: store has locks of its own: leave the locks URL "
-                "empty, or use redis://");
+    return Fail(
+        Code::kInvalidArgument,
+        "postgresql:// locks need a postgresql:// store; a sqlite: store has locks of its own: leave the locks URL "
+        "empty, or use redis://");
   }
   return {};
 }

@@ -19,13 +19,14 @@ namespace {
 // is passed over for long.
 constexpr Duration kFirstPause = std::chrono::microseconds(200);
 constexpr Duration kLongestPause = std::chrono::microseconds(1500);
-constexpr Duration kPatientPause = std::chrono::milliseconds(10);  // after kLong: somebody holds it, or is frozen
-constexpr Duration kLong = std::chrono::milliseconds(500);
+constexpr Duration kPatientPause = std::chrono::milliseconds(5);  // after kLong: whoever holds it is frozen
+constexpr Duration kLong = std::chrono::seconds(1);
 
-// Pages in the log after which a commit copies them into the database file, beside the others' work; and after which it
-// holds the writers up to be able to finish, since a log that is never quite copied grows without bound.
+// Pages by which the log grows before a commit copies it into the database file, beside the others' work; and after
+// which that commit holds the writers up for a moment to be able to finish: a log that is never quite copied never
+// starts again from its beginning.
 constexpr int kCheckpointPages = 4'000;
-constexpr int kLongLogPages = 40'000;
+constexpr int kLongLogPages = 16'000;
 constexpr Duration kCheckpointPatience = std::chrono::milliseconds(200);
 
 constexpr std::int64_t kApplicationId = 0x45736370;  // "Escp", in the header of the file
@@ -129,22 +130,25 @@ int Database::OnBusy(void* self, int times) {
   return 1;
 }
 
-int Database::OnCommit(void* self, sqlite3* db, const char* name, int pages) {
-  if (pages < kCheckpointPages) return SQLITE_OK;
+int Database::OnCommit(void* self, sqlite3*, const char*, int pages) {
   auto& database = *static_cast<Database*>(self);
-  const bool finish = pages >= kLongLogPages;
-  database.patience_ = finish ? kCheckpointPatience : Duration(0);
+  if (pages < database.copied_at_) database.copied_at_ = 0;  // it started again
+  if (pages - database.copied_at_ < kCheckpointPages) return SQLITE_OK;
+  database.copied_at_ = pages;
   // What cannot be copied now is copied later; the commit itself is durable.
-  (void)sqlite3_wal_checkpoint_v2(db, name, finish ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, nullptr,
-                                  nullptr);
-  database.patience_ = database.options_.patience;
+  (void)database.CopyLog(pages < kLongLogPages ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART);
   return SQLITE_OK;
 }
 
-Status Database::Checkpoint() {
+int Database::CopyLog(int mode) {
   patience_ = kCheckpointPatience;
-  const int code = sqlite3_wal_checkpoint_v2(db_, "main", SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  const int code = sqlite3_wal_checkpoint_v2(db_, "main", mode, nullptr, nullptr);
   patience_ = options_.patience;
+  return code;
+}
+
+Status Database::Checkpoint() {
+  const int code = CopyLog(SQLITE_CHECKPOINT_TRUNCATE);
   if (code == SQLITE_OK || (code & 0xFF) == SQLITE_BUSY || (code & 0xFF) == SQLITE_LOCKED) return {};
   return Failure(code);
 }
@@ -176,8 +180,8 @@ Result<sqlite3_stmt*> Database::Prepared(std::string_view sql) {
   const auto there = statements_.find(sql.data());
   if (there != statements_.end()) return there->second;
   sqlite3_stmt* statement = nullptr;
-  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                      &statement, nullptr);
+  const int code =
+      sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (code != SQLITE_OK) return Failure(code);
   statements_.emplace(sql.data(), statement);
   return statement;

@@ -54,6 +54,7 @@ class Database {
   tl::unexpected<Error> Failure(int code, bool committing = false);
   static int OnBusy(void* self, int times);
   static int OnCommit(void* self, sqlite3* db, const char* name, int pages);
+  int CopyLog(int mode);
   Result<std::string> Pragma(const char* sql);
 
   DatabaseOptions options_;
@@ -61,6 +62,7 @@ class Database {
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
   std::int64_t waiting_since_ = 0;  // microseconds of the monotonic clock
   Duration patience_{0};            // of the present wait
+  int copied_at_ = 0;               // pages in the log when it was last copied from here
   bool broken_ = false;
   std::uint64_t device_ = 0;  // the file as it was opened
   std::uint64_t inode_ = 0;

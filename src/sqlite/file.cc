@@ -104,8 +104,8 @@ Status MakeFile(const FileName& file) {
   if (stat(file.path.c_str(), &info) == 0) return {};
   if (auto s = MakeDirectory(file); !s) return s;
   if (auto s = CheckPlace(file); !s) return s;
-  // Made under another name: to close a descriptor of the database file itself would drop the locks that SQLite holds on
-  // it elsewhere in this process.
+  // Made under another name: to close a descriptor of the database file itself would drop the locks that SQLite holds
+  // on it elsewhere in this process.
   const std::string made = fmt::format("{}.{}", file.path, RandomToken());
   const int fd = open(made.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   const auto failed = [&] { return Bad(fmt::format("cannot make the file {}: {}", file.path, std::strerror(errno))); };

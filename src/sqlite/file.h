@@ -8,7 +8,7 @@
 namespace escapement::sqlite {
 
 struct FileName {
-  std::string path;             // absolute, without symbolic links
+  std::string path;              // absolute, without symbolic links
   bool makes_directory = false;  // the default path: its directory is made when the file is
 };
 

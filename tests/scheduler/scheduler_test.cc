@@ -36,7 +36,8 @@ std::string RefusalOf(SchedulerOptions options) {
 
 TEST(SchedulerOpen, RefusesUrlsThatCannotBeRightAndKeepsTheirPasswords) {
   for (const char* url :
-       {"", "mysql://u:secret@h/d", "sqlite::memory:", "sqlite://host/file", "sqlite:/nowhere/at/all/jobs.db", "postgres:", "postgresql://u:secret@h:port/d", "postgresql://u:secret@[::1/d",
+       {"", "mysql://u:secret@h/d", "sqlite::memory:", "sqlite://host/file", "sqlite:/nowhere/at/all/jobs.db",
+        "postgres:", "postgresql://u:secret@h:port/d", "postgresql://u:secret@[::1/d",
         "postgresql://u:secret@h/d?nonsense=1", "u:secret@h", "postgresql://u:sec%zzret@h/d"}) {
     const std::string why = RefusalOf({.store_url = url, .pod_name = "pod"});
     EXPECT_NE(why, "") << url;

@@ -265,7 +265,9 @@ TEST_F(SqliteErrors, ADamagedFileIsSaidToBe) {
 }
 
 TEST_F(SqliteErrors, AFileThatIsReadOnlyIsRefused) {
-  { Migrated(); }
+  {
+    Migrated();
+  }
   const WithoutPrivilege nobody(directory_.path());
   ASSERT_EQ(chmod(path().c_str(), 0400), 0);
   ExpectOneLine(Refusal(), Code::kInvalidArgument, "read-only");
@@ -274,7 +276,9 @@ TEST_F(SqliteErrors, AFileThatIsReadOnlyIsRefused) {
 }
 
 TEST_F(SqliteErrors, ADirectoryThatIsReadOnlyIsRefused) {
-  { Migrated(); }
+  {
+    Migrated();
+  }
   const WithoutPrivilege nobody(directory_.path());
   ASSERT_EQ(chmod(directory_.path().c_str(), 0500), 0);
   ExpectOneLine(Refusal(), Code::kInvalidArgument, "directory");
@@ -418,7 +422,8 @@ TEST_F(SqliteErrors, AKeptJobsCommitTouchesNoIndexOfJobs) {
   Transaction tx(**db, Transaction::Kind::kRead);
   // Indexes on what a kept job's commit changes would be updated with each execution.
   Rows rows = tx.Query(
-      "SELECT count(*) FROM sqlite_schema s, pragma_index_info(s.name) i WHERE s.type = 'index' AND s.tbl_name = 'jobs' "
+      "SELECT count(*) FROM sqlite_schema s, pragma_index_info(s.name) i WHERE s.type = 'index' AND s.tbl_name = "
+      "'jobs' "
       "AND i.name IN ('attempt', 'lost', 'begun', 'cursor', 'fire_time', 'due_at', 'settled_total')");
   ASSERT_TRUE(rows.Next());
   EXPECT_EQ(rows.Int(0), 0);

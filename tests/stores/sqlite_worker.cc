@@ -1,6 +1,7 @@
 // A process that claims and settles what a store has until every job is finished: one of several in a test.
 //   sqlite_worker sqlite:PATH NAME
-// Exit status 0: each completion of its own was applied. 1: one was not, or the store failed otherwise than by being busy.
+// Exit status 0: each completion of its own was applied. 1: one was not, or the store failed otherwise than by being
+// busy.
 #include <cstdio>
 #include <string>
 

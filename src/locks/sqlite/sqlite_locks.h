@@ -14,15 +14,15 @@
 
 namespace escapement {
 
-// Leases in a file of their own beside the jobs', PATH.locks: a renewal then never waits for a large commit, and pods can
-// take their names before the store has a schema. Leases run by the time since boot, so that nobody's setting of the
-// clock ends one, and end with the boot; fences survive it. Thread-safe.
+// Leases in a file of their own beside the jobs', PATH.locks: a renewal then never waits for a large commit, and pods
+// can take their names before the store has a schema. Leases run by the time since boot, so that nobody's setting of
+// the clock ends one, and end with the boot; fences survive it. Thread-safe.
 class SqliteLocks final : public Locks {
  public:
-  // Of the store "sqlite:PATH". The file is made with the first lease. kInvalidArgument as for the store. `clock` must be
-  // thread-safe.
-  [[nodiscard]] static Result<std::unique_ptr<SqliteLocks>> Create(
-      const std::string& url, std::function<BootTime()> clock = BootClock::now);
+  // Of the store "sqlite:PATH". The file is made with the first lease. kInvalidArgument as for the store. `clock` must
+  // be thread-safe.
+  [[nodiscard]] static Result<std::unique_ptr<SqliteLocks>> Create(const std::string& url,
+                                                                   std::function<BootTime()> clock = BootClock::now);
 
   Result<std::optional<Lease>> Acquire(const std::string& name, Duration ttl) override;
   Result<bool> Renew(const Lease& lease, Duration ttl) override;
@@ -37,7 +37,7 @@ class SqliteLocks final : public Locks {
   const sqlite::FileName file_;
   const std::string boot_;  // the kernel's id of this boot
   const std::function<BootTime()> clock_;
-  std::mutex mutex_;                       // guards db_
+  std::mutex mutex_;                      // guards db_
   std::unique_ptr<sqlite::Database> db_;  // null until the first use
 };
 

@@ -133,7 +133,8 @@ class SocketSubscription final : public Notifier::Subscription {
   void Listen(const std::stop_token& stop, int socket) {
     std::vector<char> buffer(kLongestMessage);
     while (!stop.stop_requested()) {
-      pollfd fds[] = {{.fd = socket, .events = POLLIN, .revents = 0}, {.fd = wake_fd_.get(), .events = POLLIN, .revents = 0}};
+      pollfd fds[] = {{.fd = socket, .events = POLLIN, .revents = 0},
+                      {.fd = wake_fd_.get(), .events = POLLIN, .revents = 0}};
       const int ready = poll(fds, 2, static_cast<int>(kLookAround.count()));
       struct stat info{};
       if (ready == 0 && lstat((directory_.path + "/" + name_).c_str(), &info) != 0) return;

@@ -10,9 +10,9 @@
 
 namespace escapement {
 
-// Each subscription is a datagram socket in the directory PATH.wake, open to its owner only; a message is sent to each of
-// them, at once and without waiting. Nobody polls. Lost: what finds a subscriber's queue full (it has messages to wake
-// it then). Sockets whose process died are removed by the next message. Thread-safe.
+// Each subscription is a datagram socket in the directory PATH.wake, open to its owner only; a message is sent to each
+// of them, at once and without waiting. Nobody polls. Lost: what finds a subscriber's queue full (it has messages to
+// wake it then). Sockets whose process died are removed by the next message. Thread-safe.
 class SqliteNotifier final : public Notifier {
  public:
   // Of the store "sqlite:PATH". The directory is made by the first subscription. kInvalidArgument as for the store.

@@ -38,7 +38,8 @@ Status Migrate(Database& database, int to) {
   if (tx.failed()) return tx.error();
   if (version > SchemaVersion()) return Newer(version);
   if (version >= to) return {};
-  std::string sql = "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;\n";
+  std::string sql =
+      "CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;\n";
   for (int v = version; v < to; ++v) {
     sql += kMigrations[static_cast<std::size_t>(v)];
     sql += fmt::format("\nINSERT INTO migrations VALUES ({}, datetime());\n", v + 1);

@@ -29,7 +29,7 @@ constexpr Transaction::Kind kWrite = Transaction::Kind::kWrite;
 
 constexpr int kMostPriorities = 10;
 // Rows that one transaction of upkeep changes: others wait for it.
-constexpr int kHandBackBatch = 5'000;
+constexpr int kHandBackBatch = 2'000;
 constexpr int kDeleteBatch = 2'000;
 constexpr int kMostBatches = 2'000;  // of one call
 constexpr int kPage = 500;           // jobs
@@ -431,7 +431,8 @@ class SqliteStore final : public JobStore {
       auto reigns = ReignsOf(tx, key, row ? row->present.created_at : Instant());
       if (!reigns) return tl::unexpected(reigns.error());
       if (tx.failed() || !row) break;
-      jobs.push_back(AtRest({std::move(*definition), row->state, row->present, row->settled_total, std::move(*reigns)}));
+      jobs.push_back(
+          AtRest({std::move(*definition), row->state, row->present, row->settled_total, std::move(*reigns)}));
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return jobs;
@@ -493,11 +494,7 @@ class SqliteStore final : public JobStore {
 
   Status Maintain(const MaintainOptions& options) override {
     if (auto s = Connect(); !s) return s;
-    {
-      Transaction tx(*db_, kWrite);
-      tx.Run(sql::kCountLoad);
-      if (auto s = tx.Commit(); !s) return s;
-    }
+    if (auto s = CountLoad(); !s) return s;
     if (auto s = HandBackLeftovers(); !s) return s;
     const Instant oldest = Clock() - std::chrono::days(options.history_days);
     if (auto s = DropHistory(oldest); !s) return s;
@@ -696,6 +693,23 @@ class SqliteStore final : public JobStore {
     }
     audit.jobs -= static_cast<std::int64_t>(reigns->size()) - 1;  // they are one job
     return {};
+  }
+
+  // Counted without the write lock: it looks at every job. What changes meanwhile is counted the next time.
+  Status CountLoad() {
+    double rate = 0;
+    std::int64_t jobs = 0;
+    {
+      Transaction tx(*db_, kRead);
+      if (Rows r = tx.Query(sql::kCountLoad); r.Next()) {
+        rate = r.Float(0);
+        jobs = r.Int64(1);
+      }
+      if (auto s = tx.Commit(); !s) return s;
+    }
+    Transaction tx(*db_, kWrite);
+    tx.Run(sql::kSetLoad, rate, jobs);
+    return tx.Commit();
   }
 
   // Whoever ended a session may have died before all of its rows were handed back.

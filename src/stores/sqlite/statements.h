@@ -70,8 +70,9 @@ inline constexpr std::string_view kInsert =
     "planned_from, cursor, fire_time, due_at, claim_at, fence, settled_total, rate) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
 inline constexpr std::string_view kDelete = "DELETE FROM jobs WHERE key = ?1";
-inline constexpr std::string_view kDefinition = "SELECT j.id, d.definition FROM jobs j JOIN definitions d ON d.job = j.key "
-                                                "WHERE j.key = ?1";
+inline constexpr std::string_view kDefinition =
+    "SELECT j.id, d.definition FROM jobs j JOIN definitions d ON d.job = j.key "
+    "WHERE j.key = ?1";
 inline constexpr std::string_view kInsertDefinition = "INSERT INTO definitions VALUES (?1, ?2)";
 inline constexpr std::string_view kChangeDefinition = "UPDATE definitions SET definition = ?2 WHERE job = ?1";
 inline constexpr std::string_view kDeleteDefinition = "DELETE FROM definitions WHERE job = ?1";
@@ -99,8 +100,9 @@ inline constexpr std::string_view kList =
     "j.settled_total FROM jobs j JOIN definitions d ON d.job = j.key LEFT JOIN sessions s ON s.id = j.owner "
     "WHERE j.id >= ?1 AND j.id > ?2 AND j.id < ?3 AND j.state <> 4 AND j.parent IS NULL "
     "AND (?4 IS NULL OR j.state = ?4) ORDER BY j.id LIMIT ?5";
+// The plus signs keep it from walking the table in the order of ids.
 inline constexpr std::string_view kCountJobs =
-    "SELECT state, count(*) FROM jobs WHERE state <> 4 AND parent IS NULL GROUP BY state";
+    "SELECT state, count(*) FROM jobs WHERE +state <> 4 AND parent IS NULL GROUP BY state";
 inline constexpr std::string_view kCountOverdue =
     "SELECT count(*) FROM jobs WHERE claim_at IS NOT NULL AND claim_at <= ?1";
 inline constexpr std::string_view kIdsFrom =
@@ -141,8 +143,8 @@ inline constexpr std::string_view kSettled =
 
 // --- upkeep
 
-inline constexpr std::string_view kCountLoad =
-    "UPDATE load SET (rate, jobs) = (SELECT COALESCE(sum(rate), 0), count(*) FROM jobs WHERE state = 1)";
+inline constexpr std::string_view kCountLoad = "SELECT COALESCE(sum(rate), 0.0), count(*) FROM jobs WHERE state = 1";
+inline constexpr std::string_view kSetLoad = "UPDATE load SET rate = ?1, jobs = ?2";
 inline constexpr std::string_view kOldestRuns = "SELECT seq, settled_at FROM runs ORDER BY seq LIMIT ?1";
 inline constexpr std::string_view kDeleteRuns = "DELETE FROM runs WHERE seq <= ?1";
 // Removed jobs that nothing refers to any more. ?1 removed before.
