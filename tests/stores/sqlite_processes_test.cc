@@ -1,6 +1,7 @@
 // Several processes on one file.
 #include <signal.h>
 
+#include <span>
 #include <thread>
 
 #include <fmt/format.h>
@@ -16,7 +17,7 @@ namespace escapement {
 namespace {
 
 constexpr int kJobs = 40;
-constexpr int kPoints = 60;
+constexpr int kPoints = 100;
 constexpr int kWorkers = 4;
 constexpr auto kPatience = std::chrono::seconds(120);
 
@@ -36,7 +37,14 @@ class SqliteProcesses : public testing::Test {
            .schedule = *Schedule::Every({.interval = std::chrono::minutes(1), .anchor = start_, .end = end_}),
            .task = "work"});
     }
+    // Of a queue that nobody works for: until it is removed, the workers go on looking.
+    jobs.push_back({.id = "gate", .schedule = *Schedule::At(start_), .task = "work", .queue = "nobody's"});
     ASSERT_TRUE(store_->Enqueue(jobs));
+  }
+
+  void WaitForTheEnd(std::span<const std::unique_ptr<ChildProcess>> workers) {
+    ASSERT_TRUE(store_->Remove("gate"));
+    for (const auto& worker : workers) EXPECT_EQ(worker->Wait(kPatience), 0);
   }
 
   std::unique_ptr<ChildProcess> StartWorker(const std::string& name) {
@@ -47,7 +55,7 @@ class SqliteProcesses : public testing::Test {
 
   std::int64_t Settled() {
     std::int64_t settled = 0;
-    const Audit audit = store_->AuditWindow("", start_, end_).value();
+    const Audit audit = store_->AuditWindow("job-", start_, end_).value();
     for (const auto& [verdict, count] : audit.settled) settled += count;
     return settled;
   }
@@ -71,7 +79,7 @@ class SqliteProcesses : public testing::Test {
   }
 
   void ExpectAllSettledOnceAndTheFileWhole() {
-    const Audit audit = store_->AuditWindow("", start_, end_).value();
+    const Audit audit = store_->AuditWindow("job-", start_, end_).value();
     EXPECT_EQ(audit.expected, kJobs * kPoints);
     EXPECT_EQ(audit.missing, 0);
     EXPECT_EQ(audit.doubled, 0);
@@ -93,7 +101,7 @@ class SqliteProcesses : public testing::Test {
 TEST_F(SqliteProcesses, GiveNoJobToTwoAndSettleEachPointOnce) {
   std::vector<std::unique_ptr<ChildProcess>> workers;
   for (int i = 0; i < kWorkers; ++i) workers.push_back(StartWorker(fmt::format("worker-{}", i)));
-  for (const auto& worker : workers) EXPECT_EQ(worker->Wait(kPatience), 0);
+  WaitForTheEnd(workers);
   ExpectAllSettledOnceAndTheFileWhole();
 }
 
@@ -110,7 +118,7 @@ TEST_F(SqliteProcesses, ThatAreKilledAtWorkLoseNothing) {
     Bury(name(death));
     workers.push_back(StartWorker(name(started++)));
   }
-  for (std::size_t i = kDeaths; i < workers.size(); ++i) EXPECT_EQ(workers[i]->Wait(kPatience), 0);
+  WaitForTheEnd(std::span(workers).subspan(kDeaths));
   ExpectAllSettledOnceAndTheFileWhole();
 }
 
@@ -125,7 +133,7 @@ TEST_F(SqliteProcesses, ThatStandStillHoldTheOthersUpOnlyUntilTheyGoOn) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
     ASSERT_TRUE(workers[0]->Signal(SIGCONT));
   }
-  for (const auto& worker : workers) EXPECT_EQ(worker->Wait(kPatience), 0);
+  WaitForTheEnd(workers);
   ExpectAllSettledOnceAndTheFileWhole();
 }
 

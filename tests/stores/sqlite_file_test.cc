@@ -1,5 +1,5 @@
 // What can be wrong with a file, its directory and its disk: each is refused in a line that says what, and nothing is
-// lost or half done.
+// lost or half done. And the upkeep of the file.
 #include <sqlite3.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -53,7 +53,7 @@ class WithoutPrivilege {
   const uid_t user_;
 };
 
-class SqliteErrors : public testing::Test {
+class SqliteFile : public testing::Test {
  protected:
   std::string path() const { return directory_.path("jobs.db"); }
   std::string url() const { return "sqlite:" + path(); }
@@ -97,7 +97,7 @@ class SqliteErrors : public testing::Test {
 
 // --- URLs and places
 
-TEST_F(SqliteErrors, AUrlThatCannotBeRightIsRefused) {
+TEST_F(SqliteFile, AUrlThatCannotBeRightIsRefused) {
   const std::string at = directory_.path();
   for (const auto& [url, about] : {std::pair<std::string, std::string>{"sqlite::memory:", "memory:"},
                                    {"sqlite://host/file", "no host"},
@@ -113,7 +113,7 @@ TEST_F(SqliteErrors, AUrlThatCannotBeRightIsRefused) {
   EXPECT_FALSE(fs::exists(at + "/none"));
 }
 
-TEST_F(SqliteErrors, NamesAreAbsoluteAndTheSameThroughLinks) {
+TEST_F(SqliteFile, NamesAreAbsoluteAndTheSameThroughLinks) {
   EXPECT_EQ(Factory()->Name(), url());
   fs::create_directory_symlink(directory_.path(), directory_.path("link"));
   EXPECT_EQ(SqliteStoreFactory::Create("sqlite:" + directory_.path("link/jobs.db")).value()->Name(), url());
@@ -126,7 +126,7 @@ TEST_F(SqliteErrors, NamesAreAbsoluteAndTheSameThroughLinks) {
   EXPECT_EQ(SqliteStoreFactory::Create("sqlite://" + path()).value()->Name(), url());
 }
 
-TEST_F(SqliteErrors, TheDefaultFileIsMadeWithItsDirectoryOnFirstUse) {
+TEST_F(SqliteFile, TheDefaultFileIsMadeWithItsDirectoryOnFirstUse) {
   const std::string state = directory_.path("home/.local/state");
   ASSERT_EQ(setenv("HOME", directory_.path("home").c_str(), 1), 0);
   unsetenv("XDG_STATE_HOME");
@@ -151,7 +151,7 @@ TEST_F(SqliteErrors, TheDefaultFileIsMadeWithItsDirectoryOnFirstUse) {
   unsetenv("XDG_STATE_HOME");
 }
 
-TEST_F(SqliteErrors, FileSystemsOfNetworksAreKnown) {
+TEST_F(SqliteFile, FileSystemsOfNetworksAreKnown) {
   for (const unsigned long magic : {0x6969UL, 0xFF534D42UL, 0xFE534D42UL}) {
     EXPECT_TRUE(sqlite::IsNetworkFilesystem(magic));
     EXPECT_TRUE(sqlite::IsNetworkFilesystem(static_cast<unsigned long>(static_cast<long>(static_cast<int>(magic)))));
@@ -163,7 +163,7 @@ TEST_F(SqliteErrors, FileSystemsOfNetworksAreKnown) {
 
 // --- files
 
-TEST_F(SqliteErrors, WithoutASchemaItSaysWhatToDo) {
+TEST_F(SqliteFile, WithoutASchemaItSaysWhatToDo) {
   auto store = Factory()->Open();
   ASSERT_TRUE(store) << store.error().message;
   for (int i = 0; i < 2; ++i) {
@@ -180,7 +180,7 @@ TEST_F(SqliteErrors, WithoutASchemaItSaysWhatToDo) {
   EXPECT_TRUE((*store)->Enqueue({Job("a")}));
 }
 
-TEST_F(SqliteErrors, ManyMigrateAtOnce) {
+TEST_F(SqliteFile, ManyMigrateAtOnce) {
   std::atomic<int> good = 0;
   {
     std::vector<std::jthread> threads;
@@ -201,7 +201,7 @@ TEST_F(SqliteErrors, ManyMigrateAtOnce) {
   EXPECT_TRUE(Migrated()->CheckSchema());
 }
 
-TEST_F(SqliteErrors, MigratesFromEveryEarlierVersion) {
+TEST_F(SqliteFile, MigratesFromEveryEarlierVersion) {
   for (int from = 0; from <= sqlite::SchemaVersion(); ++from) {
     const sqlite::FileName file{directory_.path(fmt::format("from-{}.db", from)), false};
     ASSERT_TRUE(sqlite::MakeFile(file));
@@ -215,7 +215,7 @@ TEST_F(SqliteErrors, MigratesFromEveryEarlierVersion) {
   }
 }
 
-TEST_F(SqliteErrors, ANewerSchemaIsLeftAlone) {
+TEST_F(SqliteFile, ANewerSchemaIsLeftAlone) {
   const auto store = Migrated();
   {
     auto db = Database::Open({.path = path()});
@@ -227,14 +227,14 @@ TEST_F(SqliteErrors, ANewerSchemaIsLeftAlone) {
   }
 }
 
-TEST_F(SqliteErrors, AFileThatIsNoDatabaseIsLeftAlone) {
+TEST_F(SqliteFile, AFileThatIsNoDatabaseIsLeftAlone) {
   const std::string text(10'000, 'a');
   std::ofstream(path()) << text;
   ExpectOneLine(Refusal(), Code::kInvalidArgument, path() + " is not an SQLite database");
   EXPECT_EQ(Content(), text);
 }
 
-TEST_F(SqliteErrors, AnotherProgramsDatabaseIsLeftAlone) {
+TEST_F(SqliteFile, AnotherProgramsDatabaseIsLeftAlone) {
   sqlite3* other = nullptr;
   ASSERT_EQ(sqlite3_open(path().c_str(), &other), SQLITE_OK);
   ASSERT_EQ(sqlite3_exec(other, "CREATE TABLE bookmarks (url)", nullptr, nullptr, nullptr), SQLITE_OK);
@@ -244,7 +244,7 @@ TEST_F(SqliteErrors, AnotherProgramsDatabaseIsLeftAlone) {
   EXPECT_EQ(Content(), before);
 }
 
-TEST_F(SqliteErrors, ADamagedFileIsSaidToBe) {
+TEST_F(SqliteFile, ADamagedFileIsSaidToBe) {
   {
     const auto store = Migrated();
     std::vector<JobDefinition> jobs;
@@ -264,7 +264,7 @@ TEST_F(SqliteErrors, ADamagedFileIsSaidToBe) {
   ExpectOneLine(jobs.error(), Code::kInternal, "damaged");
 }
 
-TEST_F(SqliteErrors, AFileThatIsReadOnlyIsRefused) {
+TEST_F(SqliteFile, AFileThatIsReadOnlyIsRefused) {
   {
     Migrated();
   }
@@ -275,7 +275,7 @@ TEST_F(SqliteErrors, AFileThatIsReadOnlyIsRefused) {
   ExpectOneLine(Refusal(), Code::kInvalidArgument, path());
 }
 
-TEST_F(SqliteErrors, ADirectoryThatIsReadOnlyIsRefused) {
+TEST_F(SqliteFile, ADirectoryThatIsReadOnlyIsRefused) {
   {
     Migrated();
   }
@@ -290,7 +290,7 @@ TEST_F(SqliteErrors, ADirectoryThatIsReadOnlyIsRefused) {
   ASSERT_EQ(chmod(directory_.path().c_str(), 0700), 0);
 }
 
-TEST_F(SqliteErrors, AFileTakenAwayIsNotWrittenTo) {
+TEST_F(SqliteFile, AFileTakenAwayIsNotWrittenTo) {
   const auto store = Migrated();
   ASSERT_TRUE(store->Enqueue({Job("a")}));
   fs::rename(path(), directory_.path("elsewhere.db"));
@@ -304,7 +304,7 @@ TEST_F(SqliteErrors, AFileTakenAwayIsNotWrittenTo) {
 
 // --- others, and the disk
 
-TEST_F(SqliteErrors, ALockedFileIsUnavailableAndHeals) {
+TEST_F(SqliteFile, ALockedFileIsUnavailableAndHeals) {
   const auto store = Migrated();
   auto other = Database::Open({.path = path()});
   ASSERT_TRUE(other);
@@ -318,7 +318,7 @@ TEST_F(SqliteErrors, ALockedFileIsUnavailableAndHeals) {
   EXPECT_TRUE(store->Enqueue({Job("a")}));
 }
 
-TEST_F(SqliteErrors, WhoeverWaitsGetsItsTurn) {
+TEST_F(SqliteFile, WhoeverWaitsGetsItsTurn) {
   const auto store = Migrated();
   auto other = Database::Open({.path = path()});
   ASSERT_TRUE(other);
@@ -330,7 +330,7 @@ TEST_F(SqliteErrors, WhoeverWaitsGetsItsTurn) {
   EXPECT_TRUE(store->Enqueue({Job("a")}));
 }
 
-TEST_F(SqliteErrors, ADatabaseAtItsLimitIsFullAndNothingChanges) {
+TEST_F(SqliteFile, ADatabaseAtItsLimitIsFullAndNothingChanges) {
   Migrated();
   auto db = Database::Open({.path = path()});
   ASSERT_TRUE(db);
@@ -346,7 +346,7 @@ TEST_F(SqliteErrors, ADatabaseAtItsLimitIsFullAndNothingChanges) {
   EXPECT_EQ(count.Int(0), 0);
 }
 
-TEST_F(SqliteErrors, AFullDiskRefusesWritesLosesNothingAndHeals) {
+TEST_F(SqliteFile, AFullDiskRefusesWritesLosesNothingAndHeals) {
   const std::string disk = directory_.path("disk");
   fs::create_directory(disk);
   if (mount("none", disk.c_str(), "tmpfs", 0, "size=2m") != 0) GTEST_SKIP() << "no right to mount a small file system";
@@ -375,7 +375,7 @@ TEST_F(SqliteErrors, AFullDiskRefusesWritesLosesNothingAndHeals) {
 
 // --- upkeep
 
-TEST_F(SqliteErrors, HistoryAndTombstonesBeyondRetentionAreDroppedAndYoungerOnesKept) {
+TEST_F(SqliteFile, HistoryAndTombstonesBeyondRetentionAreDroppedAndYoungerOnesKept) {
   const auto store = Migrated();
   const Instant now = store->Now().value();
   ASSERT_TRUE(store->Enqueue({Job("kept"), Job("removed")}));
@@ -402,7 +402,7 @@ TEST_F(SqliteErrors, HistoryAndTombstonesBeyondRetentionAreDroppedAndYoungerOnes
   EXPECT_EQ(left.Int(1), 1);
 }
 
-TEST_F(SqliteErrors, AnEndedSessionsLeftoversAreSweptByMaintenance) {
+TEST_F(SqliteFile, AnEndedSessionsLeftoversAreSweptByMaintenance) {
   const auto store = Migrated();
   ASSERT_TRUE(store->Enqueue({Job("a")}));
   const SessionId session = store->OpenSession({"pod", std::chrono::seconds(5)}).value();
@@ -416,7 +416,7 @@ TEST_F(SqliteErrors, AnEndedSessionsLeftoversAreSweptByMaintenance) {
   EXPECT_EQ(claimed->jobs[0].present.lost, 1);
 }
 
-TEST_F(SqliteErrors, AKeptJobsCommitTouchesNoIndexOfJobs) {
+TEST_F(SqliteFile, AKeptJobsCommitTouchesNoIndexOfJobs) {
   Migrated();
   auto db = Database::Open({.path = path()});
   Transaction tx(**db, Transaction::Kind::kRead);
@@ -429,7 +429,7 @@ TEST_F(SqliteErrors, AKeptJobsCommitTouchesNoIndexOfJobs) {
   EXPECT_EQ(rows.Int(0), 0);
 }
 
-TEST_F(SqliteErrors, MaintenanceEmptiesTheLog) {
+TEST_F(SqliteFile, MaintenanceEmptiesTheLog) {
   const auto store = Migrated();
   std::vector<JobDefinition> jobs;
   for (int i = 0; i < 2'000; ++i) jobs.push_back(Job(fmt::format("job-{}", i), 300));
