@@ -1,6 +1,7 @@
 // The public library with Redis as store, locks and wake-ups alike. Needs redis-server.
 #include <fmt/format.h>
 
+#include "redis/redis_connection.h"
 #include "servers/servers.h"
 #include "tests/scheduler/scheduler_suite.h"
 
@@ -27,6 +28,18 @@ Urls RedisAndMemory() {
   return {UrlOf(number), fmt::format("memory:{}", number)};
 }
 
+// Three masters: store, locks and wake-ups on all of them.
+Urls RedisCluster() {
+  static const auto cluster = PrivateRedisCluster::Start();
+  if (!cluster) throw std::runtime_error(cluster.error().message);
+  for (int i = 0; i < (*cluster)->size(); ++i) {
+    const auto flushed = RedisConnection(*ParseRedisUrl((*cluster)->server(i).url())).Command({"FLUSHALL"});
+    if (!flushed) throw std::runtime_error(flushed.error().message);
+  }
+  return {(*cluster)->url(), ""};
+}
+
+INSTANTIATE_TEST_SUITE_P(RedisCluster, SchedulerSuite, testing::Values(&RedisCluster));
 INSTANTIATE_TEST_SUITE_P(RedisAlone, SchedulerSuite, testing::Values(&RedisAlone));
 INSTANTIATE_TEST_SUITE_P(RedisAndMemory, SchedulerSuite, testing::Values(&RedisAndMemory));
 

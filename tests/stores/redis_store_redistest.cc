@@ -146,6 +146,9 @@ TEST_F(RedisStoreTest, AFullServerRefusesClearlyAndHalfAppliesNothing) {
   ASSERT_EQ(claimed.size(), 300U);
   std::vector<Completion> batch;
   for (ClaimedJob& job : claimed) batch.push_back(Finish(job));
+  ASSERT_TRUE(store_->Commit(session, batch));
+  batch.clear();
+  for (ClaimedJob& job : claimed) batch.push_back(Finish(job));
 
   Ask({"CONFIG", "SET", "maxmemory", "1"});
   const auto refused = store_->Commit(session, batch);
@@ -157,8 +160,11 @@ TEST_F(RedisStoreTest, AFullServerRefusesClearlyAndHalfAppliesNothing) {
                           store_->OpenSession({.pod = "p", .ttl = 5s}).error().code}) {
     EXPECT_EQ(code, Code::kUnavailable);
   }
-  EXPECT_EQ(store_->Get("job-1").value().settled_total, 0) << "questions are answered still";
+  EXPECT_EQ(store_->Get("job-1").value().settled_total, 1) << "questions are answered still";
   EXPECT_EQ(store_->Stats().value().jobs[JobState::kActive], 300);
+  EXPECT_EQ(store_->Runs({.job_id = {}, .limit = 1000}).value().size(), 300U);
+
+  EXPECT_TRUE(store_->Maintain({.history_days = 0})) << "what frees memory is done still";
   EXPECT_TRUE(store_->Runs({.job_id = {}}).value().empty());
 
   Ask({"CONFIG", "SET", "maxmemory", "0"});

@@ -478,7 +478,9 @@ class RedisStore final : public JobStore {
     std::vector<RunInfo> runs;
     if (filter.limit <= 0) return runs;
     if (!filter.job_id.empty()) {
-      if (auto read = RunsOf(filter.job_id, filter, runs); !read) return tl::unexpected(read.error());
+      auto lines = servers_.Run(NewestCall(filter.job_id, filter));
+      if (!lines) return tl::unexpected(lines.error());
+      if (auto read = ReadNewest(filter.job_id, *lines, filter, runs); !read) return tl::unexpected(read.error());
       return runs;
     }
     return RunsOfAll(filter);
@@ -514,22 +516,27 @@ class RedisStore final : public JobStore {
   }
 
   Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) override {
-    constexpr int kPage = 50;  // a thousand lines of history each
+    constexpr std::size_t kPage = 50;  // a thousand lines of history each
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     Audit audit;
-    std::string after;
-    for (;;) {
-      auto rows = Page(id_prefix, after, std::nullopt, kPage);
-      if (!rows) return tl::unexpected(rows.error());
-      if (rows->empty()) return audit;
-      after = rows->back().definition.id;
-      std::vector<RedisCall> calls;
-      for (const JobRow& row : *rows) calls.push_back(HistoryCall(row.definition.id, 0, -1));
-      auto histories = servers_.Run(calls);
-      if (!histories) return tl::unexpected(histories.error());
-      for (std::size_t i = 0; i < rows->size(); ++i) {
-        if (auto s = AuditRow((*rows)[i], (*histories)[i], from, to, audit); !s) return tl::unexpected(s.error());
+    for (int shard = 0; shard < count_; ++shard) {
+      std::string after;
+      for (;;) {
+        std::vector<JobRow> rows;
+        if (auto read = ReadPage(shard, id_prefix, after, std::nullopt, kPage, rows); !read)
+          return tl::unexpected(read.error());
+        if (rows.empty()) break;
+        after = rows.back().definition.id;
+        std::vector<RedisCall> calls;
+        for (const JobRow& row : rows) calls.push_back(HistoryCall(row.definition.id, 0, -1));
+        auto histories = servers_.Run(calls);
+        if (!histories) return tl::unexpected(histories.error());
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+          if (auto s = AuditRow(rows[i], (*histories)[i], from, to, audit); !s) return tl::unexpected(s.error());
+        }
       }
     }
+    return audit;
   }
 
   // --- carrying jobs from store to store
@@ -977,37 +984,44 @@ class RedisStore final : public JobStore {
     return redis_store::ReadJobRow(fields);
   }
 
-  // Jobs in the order of their ids.
+  // Jobs of all shards in the order of their ids.
   Result<std::vector<JobRow>> Page(const std::string& prefix, const std::string& after, std::optional<JobState> state,
                                    int limit) {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     std::vector<JobRow> rows;
     const auto most = static_cast<std::size_t>(std::max(limit, 0));
-    const std::string upper = prefix.empty() ? "+" : "(" + prefix + "\xFF";  // no id has such a byte
-    for (int shard = 0; shard < count_ && most > 0; ++shard) {
-      std::string lower = prefix.empty() ? "-" : "[" + prefix;
-      if (!after.empty() && after >= prefix) lower = "(" + after;
-      for (std::size_t found = 0; found < most && !lower.empty();) {
-        auto reply = servers_.Run({ShardPrefix(shard),
-                                   kReadRows,
-                                   {lower, upper, std::to_string(std::min(most, kRows)),
-                                    state ? std::to_string(static_cast<int>(*state)) : ""},
-                                   /*writes=*/false});
-        if (!reply) return tl::unexpected(reply.error());
-        Fields fields(*reply);
-        const std::string last = fields.Text();
-        lower = last.empty() ? "" : "(" + last;
-        for (; fields.More(); ++found) {
-          auto row = redis_store::ReadJobRow(fields);
-          if (!row) return tl::unexpected(row.error());
-          rows.push_back(std::move(*row));
-        }
-      }
+    for (int shard = 0; shard < count_; ++shard) {
+      if (auto read = ReadPage(shard, prefix, after, state, most, rows); !read) return tl::unexpected(read.error());
     }
     std::sort(rows.begin(), rows.end(),
               [](const JobRow& a, const JobRow& b) { return a.definition.id < b.definition.id; });
     if (rows.size() > most) rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(most), rows.end());
     return rows;
+  }
+
+  // Appends at most `most` jobs of one shard, or a few more, in the order of their ids.
+  Status ReadPage(int shard, const std::string& prefix, const std::string& after, std::optional<JobState> state,
+                  std::size_t most, std::vector<JobRow>& rows) {
+    const std::string upper = prefix.empty() ? "+" : "(" + prefix + "\xFF";  // no id has such a byte
+    const std::string wanted = state ? std::to_string(static_cast<int>(*state)) : "";
+    std::string lower = prefix.empty() ? "-" : "[" + prefix;
+    if (!after.empty() && after >= prefix) lower = "(" + after;
+    for (const std::size_t end = rows.size() + most; rows.size() < end && !lower.empty();) {
+      auto reply = servers_.Run({ShardPrefix(shard),
+                                 kReadRows,
+                                 {lower, upper, std::to_string(std::min(most, kRows)), wanted},
+                                 /*writes=*/false});
+      if (!reply) return tl::unexpected(reply.error());
+      Fields fields(*reply);
+      const std::string last = fields.Text();
+      lower = last.empty() ? "" : "(" + last;
+      while (fields.More()) {
+        auto row = redis_store::ReadJobRow(fields);
+        if (!row) return tl::unexpected(row.error());
+        rows.push_back(std::move(*row));
+      }
+    }
+    return {};
   }
 
   Result<std::vector<bool>> Known(const std::vector<std::string>& ids) {
@@ -1033,28 +1047,29 @@ class RedisStore final : public JobStore {
     return {ShardPrefix(shard), {}, {"LRANGE", ShardPrefix(shard) + "h:" + id, Text(from), Text(to)}, /*writes=*/false};
   }
 
-  // Appends the newest runs of a job, at most filter.limit.
-  Status RunsOf(const std::string& id, const RunFilter& filter, std::vector<RunInfo>& runs) {
-    constexpr std::int64_t kLines = 200;
+  // The newest lines of a job's history: as many as are wanted, or all when only some of them are.
+  RedisCall NewestCall(const std::string& id, const RunFilter& filter) const {
+    const bool some = filter.fire_from || filter.fire_to;
+    return HistoryCall(id, some ? 0 : -std::int64_t{filter.limit}, -1);
+  }
+
+  // Appends a job's runs, the newest first, at most filter.limit.
+  static Status ReadNewest(const std::string& id, const RedisReply& lines, const RunFilter& filter,
+                           std::vector<RunInfo>& runs) {
     const std::size_t most = runs.size() + static_cast<std::size_t>(filter.limit);
-    for (std::int64_t back = kLines;; back += kLines) {
-      auto lines = servers_.Run(HistoryCall(id, -back, -back + kLines - 1));
-      if (!lines) return tl::unexpected(lines.error());
-      for (auto line = lines->elements.rbegin(); line != lines->elements.rend(); ++line) {
-        auto read = ReadHistoryLine(id, line->text);
-        if (!read) return tl::unexpected(read.error());
-        if (filter.fire_from && read->run.fire_time < *filter.fire_from) continue;
-        if (filter.fire_to && read->run.fire_time >= *filter.fire_to) continue;
-        runs.push_back(std::move(read->run));
-        if (runs.size() >= most) return {};
-      }
-      if (static_cast<std::int64_t>(lines->elements.size()) < kLines) return {};
+    for (auto line = lines.elements.rbegin(); line != lines.elements.rend() && runs.size() < most; ++line) {
+      auto read = ReadHistoryLine(id, line->text);
+      if (!read) return tl::unexpected(read.error());
+      if (filter.fire_from && read->run.fire_time < *filter.fire_from) continue;
+      if (filter.fire_to && read->run.fire_time >= *filter.fire_to) continue;
+      runs.push_back(std::move(read->run));
     }
+    return {};
   }
 
   // Jobs come by their last settlement, so that a job whose last one is older than all that is wanted ends the search.
   Result<std::vector<RunInfo>> RunsOfAll(const RunFilter& filter) {
-    constexpr std::int64_t kJobs = 100;
+    constexpr std::int64_t kJobs = 50;
     const auto most = static_cast<std::size_t>(filter.limit);
     const auto newest_first = [](const RunInfo& a, const RunInfo& b) { return a.settled_at > b.settled_at; };
     std::vector<RunInfo> runs;
@@ -1067,17 +1082,22 @@ class RedisStore final : public JobStore {
                           /*writes=*/false});
         if (!page) return tl::unexpected(page.error());
         Fields fields(*page);
-        bool enough = false;
-        while (fields.More() && !enough) {
-          const std::string id = fields.Text();
+        std::vector<std::string> ids;
+        std::vector<RedisCall> calls;
+        while (fields.More()) {
+          ids.push_back(fields.Text());
           const Instant last = FromMicros(static_cast<std::int64_t>(std::strtod(fields.Text().c_str(), nullptr)));
-          enough = runs.size() >= most && runs[most - 1].settled_at > last;
-          if (enough) break;
-          if (auto read = RunsOf(id, filter, runs); !read) return tl::unexpected(read.error());
-          std::stable_sort(runs.begin(), runs.end(), newest_first);
-          if (runs.size() > most) runs.resize(most);
+          if (runs.size() >= most && runs[most - 1].settled_at > last) break;
+          calls.push_back(NewestCall(ids.back(), filter));
         }
-        if (enough || static_cast<std::int64_t>(page->elements.size()) < 2 * kJobs) break;
+        auto histories = servers_.Run(calls);
+        if (!histories) return tl::unexpected(histories.error());
+        for (std::size_t i = 0; i < calls.size(); ++i) {
+          if (auto read = ReadNewest(ids[i], (*histories)[i], filter, runs); !read) return tl::unexpected(read.error());
+        }
+        std::stable_sort(runs.begin(), runs.end(), newest_first);
+        if (runs.size() > most) runs.erase(runs.begin() + static_cast<std::ptrdiff_t>(most), runs.end());
+        if (static_cast<std::int64_t>(calls.size()) < kJobs) break;
       }
     }
     return runs;

@@ -10,8 +10,8 @@ for _, id in ipairs(ids) do
     local old = 0
     while old < #records and After(ARGV[1], Field(records[old + 1], 1)) do old = old + 1 end
     if old == 0 then break end
+    call('LTRIM', list, old, -1)  -- first: a server whose memory is full lets a script go on that began by freeing some
     Trimmed(id, {unpack(records, 1, old)})
-    call('LTRIM', list, old, -1)
     if old < 20 then break end
   end
   if call('EXISTS', list) == 0 then
