@@ -15,11 +15,23 @@ namespace {
 struct RunOptions {
   CommonOptions common;
   std::optional<std::string> name;
-  std::vector<std::string> queues;
+  std::optional<std::string> queues;  // names with commas between
   std::optional<int> max_running, threads, history_days;
   std::optional<Duration> session_ttl, heartbeat, horizon, grace;
   bool migrate = false;
 };
+
+std::vector<std::string> Split(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
 
 Result<SchedulerOptions> ReadOptions(const RunOptions& o) {
   auto options = ReadConfig(o.common.config);
@@ -28,7 +40,7 @@ Result<SchedulerOptions> ReadOptions(const RunOptions& o) {
     if (from) *to = *from;
   };
   take(o.name, &options->pod_name);
-  if (!o.queues.empty()) options->queues = o.queues;
+  if (o.queues) options->queues = Split(*o.queues);
   take(o.max_running, &options->max_running);
   take(o.threads, &options->threads);
   take(o.session_ttl, &options->session_ttl);
@@ -102,10 +114,7 @@ SIGTERM or SIGINT: nothing new is started, running commands get the grace, jobs 
 A second signal ends the pod at once.)",
                              o, Run);
   run->add_option("--name", o->name, "The pod's name (the host's)")->type_name("NAME");
-  run->add_option("--queues", o->queues, "Run jobs of these queues (default)")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->type_name("A,B,...");
+  run->add_option("--queues", o->queues, "Run jobs of these queues (default)")->type_name("A,B,...");
   run->add_option("--max-running", o->max_running, "Runs at once (10000)")->type_name("N");
   run->add_option("--threads", o->threads, "Threads for tasks that block (8)")->type_name("N");
   AddDuration(run, "--session-ttl", &o->session_ttl, "A silent pod counts as dead after this (5s)");

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -24,6 +25,8 @@ Status CheckOptions(const SchedulerOptions& o) {
   if (o.max_running < 1) return bad("max_running must be at least 1");
   if (o.threads < 1) return bad("threads must be at least 1");
   if (o.queues.empty()) return bad("queues must name at least one queue");
+  if (std::find(o.queues.begin(), o.queues.end(), "") != o.queues.end())
+    return bad("queues must not hold an empty name");
   if (o.heartbeat < std::chrono::milliseconds(10)) return bad("heartbeat must be at least 10 ms");
   if (o.session_ttl < 2 * o.heartbeat) return bad("session_ttl must be at least two heartbeats");
   if (o.horizon < std::chrono::milliseconds(100)) return bad("horizon must be at least 100 ms");
