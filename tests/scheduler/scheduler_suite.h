@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -592,6 +593,101 @@ TEST_P(SchedulerSuite, AnswersQuestions) {
   EXPECT_EQ(counters.stale, 0U);
   EXPECT_EQ(counters.running, 0U);
   EXPECT_EQ(counters.sessions, 1U);
+}
+
+TEST_P(SchedulerSuite, ATriggeredJobRunsOnceMoreBesideItsSchedule) {
+  auto pod = OpenWithNotes("pod");
+  ASSERT_TRUE(pod->Start());
+  Enqueue({Points("job", 1, hours(1), hours(1))});
+  ASSERT_TRUE(client_->Trigger("job"));
+  ASSERT_TRUE(client_->Trigger("job", "of its own"));
+  ASSERT_TRUE(notebook_.AwaitLines(2));
+  std::set<std::string> payloads;
+  for (const auto& line : notebook_.lines()) payloads.insert(line.payload);
+  EXPECT_EQ(payloads, (std::set<std::string>{"", "of its own"}));
+  ASSERT_TRUE(Eventually([&] {
+    auto runs = client_->Runs({.job_id = "job"});
+    return runs && runs->size() == 2 && (*runs)[0].triggered && (*runs)[1].triggered;
+  }));
+  EXPECT_EQ(client_->Get("job")->settled_total, 0);
+  auto none = client_->Trigger("none");
+  EXPECT_TRUE(!none && none.error().code == Code::kNotFound);
+}
+
+TEST_P(SchedulerSuite, ACancelledRunEndsAndTheScheduleGoesOn) {
+  auto pod = Open("pod");
+  Gate gate;
+  pod->Handle("held", [&](const RunContext& run) -> Status {
+    notebook_.Write("pod", run);
+    if (gate.Wait(run.cancelled)) return {};
+    return Fail(Code::kInternal, "told to stop");
+  });
+  ASSERT_TRUE(pod->Start());
+  JobDefinition job = Points("job", 2, milliseconds(20));
+  job.task = "held";
+  Enqueue({job});
+  ASSERT_TRUE(notebook_.AwaitLines(1));
+  ASSERT_TRUE(client_->Cancel("job"));
+  ASSERT_TRUE(notebook_.AwaitLines(2));  // the next point
+  gate.Open();
+  ASSERT_TRUE(AwaitFinished("job"));
+  const Audit audit = Law("job");
+  EXPECT_EQ(audit.settled, (std::map<Verdict, std::int64_t>{{Verdict::kCancelled, 1}, {Verdict::kSucceeded, 1}}));
+  auto nothing = client_->Cancel("job");
+  EXPECT_TRUE(!nothing && nothing.error().code == Code::kConflict);
+}
+
+TEST_P(SchedulerSuite, AnArchiveComesBackAsItWas) {
+  {
+    auto pod = OpenWithNotes("pod");
+    ASSERT_TRUE(pod->Start());
+    Enqueue({Points("a", 3, milliseconds(20)), Points("b", 1, hours(1), hours(1))});
+    ASSERT_TRUE(AwaitFinished("a"));
+    ASSERT_TRUE(client_->Pause("b"));
+    ASSERT_TRUE(pod->Stop(kPatience));
+  }
+  const auto exported = [&] {
+    std::vector<std::string> lines;
+    auto counts = client_->Export([&](std::string_view line) {
+      lines.emplace_back(line);
+      return Status();
+    });
+    EXPECT_TRUE(counts && counts->jobs == 2 && counts->runs == 3);
+    return lines;
+  };
+  const auto import = [&](const std::vector<std::string>& lines) {
+    std::size_t next = 0;
+    return client_->Import([&]() -> Result<std::optional<std::string>> {
+      if (next == lines.size()) return std::nullopt;
+      return lines[next++];
+    });
+  };
+  std::vector<std::string> lines = exported();
+
+  auto there = import(lines);
+  EXPECT_TRUE(!there && there.error().code == Code::kConflict);
+  ASSERT_TRUE(client_->Remove("a"));
+  ASSERT_TRUE(client_->Remove("b"));
+  auto cut = import({lines.begin(), lines.end() - 1});
+  EXPECT_TRUE(!cut && cut.error().code == Code::kInvalidArgument);
+  for (const char* id : {"a", "b"}) (void)client_->Remove(id);
+  auto spoiled = lines;
+  spoiled[1] += "}";
+  auto bad = import(spoiled);
+  EXPECT_TRUE(!bad && bad.error().message.starts_with("line 2: "));
+  EXPECT_TRUE(client_->List({})->empty());
+
+  auto counts = import(lines);
+  ASSERT_TRUE(counts) << counts.error().message;
+  EXPECT_EQ(counts->jobs, 2);
+  EXPECT_EQ(counts->runs, 3);
+  EXPECT_EQ(exported(), lines);
+
+  int seen = 0;
+  auto stopped = client_->Export(
+      [&](std::string_view) { return ++seen < 2 ? Status() : Status(Fail(Code::kUnavailable, "full")); });
+  EXPECT_TRUE(!stopped && stopped.error().message == "full");
+  EXPECT_EQ(seen, 2);
 }
 
 TEST_P(SchedulerSuite, APodIsStartedOnce) {
