@@ -164,6 +164,7 @@ struct MemoryState {
       // The new definition may want these points, and must not inherit a point that it never had: its next owner plans
       // from the change on.
       row->owner.reset();
+      row->cancel.reset();
       return {.outcome = CommitOutcome::kStale, .kept = false, .error = {}};
     }
     if (completion.run) AddRun(*row, *completion.run, session, now);
