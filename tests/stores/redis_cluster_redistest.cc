@@ -12,6 +12,7 @@
 #include "locks/redis/redis_notifier.h"
 #include "redis/redis_connection.h"
 #include "redis/redis_nodes.h"
+#include "servers/private_server.h"
 #include "servers/servers.h"
 #include "stores/redis/redis_store.h"
 
@@ -201,6 +202,78 @@ TEST_F(RedisClusterTest, AServerThatHangsLeavesInDoubtWhatItWasAskedAndComesBack
   ASSERT_TRUE(reply) << reply.error().message;
   for (const CommitAnswer& answer : reply->answers) EXPECT_TRUE(answer.kept);
   for (const ClaimedJob& job : jobs) EXPECT_EQ(store_->Get(job.definition->id).value().settled_total, 2);
+}
+
+// The server in the URL dies for good, and a replica takes its slots.
+TEST(RedisClusterFailover, AReplicaThatTakesOverIsFoundThoughTheUrlNamesTheDeadServer) {
+  const auto eventually = [](const auto& call) {
+    for (int i = 0; i < 1000; ++i) {
+      if (call()) return true;
+      std::this_thread::sleep_for(20ms);
+    }
+    return false;
+  };
+  const auto cluster = PrivateRedisCluster::Start();
+  ASSERT_TRUE(cluster) << cluster.error().message;
+  PrivateServer& master = (*cluster)->server(0);
+  const std::string bus = std::to_string(FreePort().value());
+  const auto replica = PrivateServer::Redis(
+      {.settings = {"cluster-enabled yes", "cluster-port " + bus, "masterauth " + master.password()},
+       .password = master.password()});
+  ASSERT_TRUE(replica) << replica.error().message;
+  const std::string id = Ask(master, {"CLUSTER", "MYID"}).text;
+  const std::string port = std::to_string((*replica)->port());
+  Ask((*cluster)->server(1), {"CLUSTER", "MEET", "127.0.0.1", port, bus});
+  ASSERT_TRUE(eventually([&] {
+    return RedisConnection(*ParseRedisUrl((*replica)->url())).Command({"CLUSTER", "REPLICATE", id}).has_value();
+  }));
+  ASSERT_TRUE(eventually(
+      [&] { return Ask(**replica, {"INFO", "replication"}).text.find("master_link_status:up") != std::string::npos; }));
+
+  const auto store = RedisStoreFactory::Create((*cluster)->url()).value()->Open().value();
+  ASSERT_TRUE(store->Migrate());
+  const Instant start = store->Now().value();
+  std::vector<JobDefinition> jobs;
+  for (int i = 0; i < 100; ++i) {
+    jobs.push_back({.id = fmt::format("job-{:02}", i),
+                    .schedule = *Schedule::Every({.interval = 1s, .anchor = start}),
+                    .task = "t"});
+  }
+  ASSERT_TRUE(store->Enqueue(jobs));
+  const auto locks = RedisLocks::Connect(*ParseRedisUrl((*cluster)->url())).value();
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) ASSERT_TRUE(locks->Acquire(name, 1s));  // on all servers
+  const SessionId session = store->OpenSession({.pod = "pod", .ttl = 5s}).value();
+  const auto claimed = store->Claim({session, 1h, 1000, {"default"}}).value().jobs;
+  std::vector<Completion> batch;
+  for (const ClaimedJob& job : claimed) {
+    const Settlement s = Settle(*job.definition, job.present, {}, start);
+    batch.push_back({job.key, job.fence, job.present.fire_time, 1, 1, s.run, s.next, true});
+  }
+  ASSERT_EQ(batch.size(), 100U);
+  // What a replica has not got yet is lost with its master: here it has all.
+  ASSERT_TRUE(eventually([&] {
+    const auto offset = [](const PrivateServer& server, const std::string& field) {
+      const std::string text = Ask(server, {"INFO", "replication"}).text;
+      const std::size_t at = text.find(field);
+      return at == std::string::npos ? -1 : std::atoll(text.c_str() + at + field.size());
+    };
+    return offset(master, "master_repl_offset:") == offset(**replica, "slave_repl_offset:");
+  }));
+  ASSERT_TRUE(master.Stop(true));
+  const auto lost = store->Commit(session, batch);
+  ASSERT_FALSE(lost);
+  EXPECT_TRUE(lost.error().code == Code::kUnavailable || lost.error().code == Code::kInDoubt) << lost.error().message;
+  Ask(**replica, {"CLUSTER", "FAILOVER", "TAKEOVER"});
+  Result<CommitReply> reply = lost;
+  ASSERT_TRUE(eventually([&] {
+    reply = store->Commit(session, batch);
+    return reply.has_value();
+  })) << reply.error().message;
+  for (const CommitAnswer& answer : reply->answers) EXPECT_TRUE(answer.kept);
+  for (const JobDefinition& job : jobs) EXPECT_EQ(store->Get(job.id).value().settled_total, 1);
+  for (const std::string name : {"u", "v", "w", "x", "y", "z"}) {
+    EXPECT_TRUE(eventually([&] { return locks->Acquire(name, 1s).has_value(); })) << name;
+  }
 }
 
 }  // namespace
