@@ -19,8 +19,8 @@
 #include <fmt/format.h>
 
 #include "escapement/escapement.h"
-#include "servers/servers.h"
 #include "postgres/connection.h"
+#include "servers/servers.h"
 
 namespace escapement {
 namespace {

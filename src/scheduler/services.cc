@@ -147,8 +147,9 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
     }
     return {};
   }
-  return Fail(Code::kInvalidArgument,
-              "unknown locks URL: expected redis://..., postgresql://..., sqlite:PATH or memory:, or none for the store's own");
+  return Fail(
+      Code::kInvalidArgument,
+      "unknown locks URL: expected redis://..., postgresql://..., sqlite:PATH or memory:, or none for the store's own");
 }
 
 }  // namespace

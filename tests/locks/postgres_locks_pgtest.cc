@@ -38,7 +38,8 @@ LocksUnderTest MakeLocks() {
           .unavailable = ""};
 }
 
-INSTANTIATE_TEST_SUITE_P(Postgres, LocksContract, testing::Values(LocksAdapter{"postgres", MakeLocks}), LocksAdapterName);
+INSTANTIATE_TEST_SUITE_P(Postgres, LocksContract, testing::Values(LocksAdapter{"postgres", MakeLocks}),
+                         LocksAdapterName);
 
 TEST(PostgresLocks, SayWhatIsMissingBeforeTheMigration) {
   ASSERT_NE(Server(), nullptr);

@@ -67,7 +67,8 @@ struct FunctionExecutor::State {
   void Report(const RunPtr& run, bool started, Verdict verdict, std::string error, std::string output = {}) {
     if (run->reported.exchange(true)) return;
     std::vector<RunFinished> finished(1);
-    finished[0] = {run->start.id, started, run->started_at, BootClock::now(), verdict, std::move(error), std::move(output)};
+    finished[0] = {run->start.id, started,          run->started_at,  BootClock::now(),
+                   verdict,       std::move(error), std::move(output)};
     {
       const std::lock_guard lock(mutex);
       running.erase(run->start.id);

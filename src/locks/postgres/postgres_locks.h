@@ -9,8 +9,8 @@
 
 namespace escapement {
 
-// Leases are rows of escapement.leases, expiring by the server's clock. Thread-safe; one connection, opened at first use.
-// kConflict when the schema has not been migrated.
+// Leases are rows of escapement.leases, expiring by the server's clock. Thread-safe; one connection, opened at first
+// use. kConflict when the schema has not been migrated.
 class PostgresLocks final : public Locks {
  public:
   explicit PostgresLocks(const std::string& url) : db_(url, "escapement locks") {}
