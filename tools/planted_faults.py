@@ -27,6 +27,13 @@ def _postgres(name, query, old, new):
 
 
 FAULTS = [
+    # --- archives
+    Fault("archive: a grid loses the anchor that it has from its job", "job_test", "src/job/archive_json.cc",
+          "reign->grid = reign->grid.AnchoredAt(job.present.created_at);", ""),
+    Fault("archive: one that was cut off passes for whole", "job_test", "src/job/archive_json.cc",
+          "if (ended_) return {};\n  return Bad(", "return {};\n  return Bad("),
+    Fault("archive: lost lines are not noticed", "job_test", "src/job/archive_json.cc",
+          "if (std::holds_alternative<RunInfo>(item)) ++end_.runs;", ""),
     # --- claim
     Fault("claim without a new fence", *_MEMORY, "row->owner = request.session;\n      ++row->fence;",
           "row->owner = request.session;"),
