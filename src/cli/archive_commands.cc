@@ -106,7 +106,7 @@ int Export(const ArchiveOptions& o) {
   }
   if (!counts) return Complain(counts.error());
   if (auto status = out.Close(); !status) return Complain(status.error());
-  fmt::print(stderr, "exported {} jobs and {} runs\n", counts->jobs, counts->runs);
+  if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "exported {} jobs and {} runs\n", counts->jobs, counts->runs);
   return 0;
 }
 
@@ -185,7 +185,7 @@ int Import(const ArchiveOptions& o) {
   if (o.common.json) {
     PrintJson({{"jobs", counts->jobs}, {"runs", counts->runs}});
   } else {
-    fmt::print(stderr, "imported {} jobs and {} runs\n", counts->jobs, counts->runs);
+    fmt::print("imported {} jobs and {} runs\n", counts->jobs, counts->runs);
   }
   return 0;
 }

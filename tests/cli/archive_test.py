@@ -89,7 +89,8 @@ class ArchiveTest(program.CliTest):
     def test_progress_is_for_terminals(self):
         self.run_cli("add", "a", "every 1h", "--", "true")
         done = self.done("export")
-        self.assertEqual(done.stderr, "exported 1 jobs and 0 runs\n")
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(self.run_cli("import", "--store", "memory:", stdin=done.stdout), "imported 1 jobs and 0 runs\n")
 
 
 if __name__ == "__main__":
