@@ -1,6 +1,8 @@
 """Commands that ask and change, on the embedded store."""
 
 import json
+import os
+import subprocess
 import unittest
 
 import program
@@ -71,6 +73,38 @@ class JobsTest(program.CliTest):
         self.assertEqual([job["name"] for job in self.json("list", "p/", "--state", "paused")], ["p/0007"])
         self.assertEqual(self.json("list", "none"), [])
         self.refused("list", "--state", "tired")
+
+    def on_a_terminal(self, *arguments):
+        """What a terminal is sent, and the exit status."""
+        ours, theirs = os.openpty()
+        process = subprocess.Popen([program.PROGRAM, *arguments], env=self.environment, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # the other side is closed
+                piece = b""
+            if not piece:
+                break
+            text += piece
+        os.close(ours)
+        return text.decode().replace("\r\n", "\n"), process.wait(program.PATIENCE)
+
+    def test_a_terminal_gets_aligned_tables_and_no_orders(self):
+        self.assertEqual(self.on_a_terminal("list"), ("there are no such jobs\n", 0))
+        self.run_cli("add", "a", "every 1h", "--", "true")
+        self.run_cli("add", "longer/ü", "at 2026-01-01T00:00:00Z", "--", "echo", "\x1b[2J\ttab")
+        lines = self.on_a_terminal("list")[0].splitlines()
+        self.assertEqual(lines[0].split(), ["NAME", "STATE", "NEXT", "SCHEDULE", "RUNS", "POD"])
+        for column, words in (("STATE", ("active", "active")), ("SCHEDULE", ("every 1h", "at 2026")), ("RUNS", ("true", "echo"))):
+            at = lines[0].index(column)
+            for line, word in zip(lines[1:], words):
+                self.assertTrue(line[at:].startswith(word), line)
+        self.assertIn("ago", lines[2])
+        self.assertIn("in ", lines[1])
+        self.assertNotIn("\x1b", "".join(lines))
+        self.assertIn("exported 2 jobs and 0 runs", self.on_a_terminal("export", str(self.home / "jobs.jsonl"))[0])
 
     def test_several_names_each_with_its_own_end(self):
         for name in "ab":
@@ -147,12 +181,12 @@ class JobsTest(program.CliTest):
             self.refused(*arguments, status=1)
         self.refused("list", "--store", "mysql://x")
 
-    @unittest.skipUnless(program.os.path.exists("/dev/full"), "needs /dev/full")
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
     def test_output_that_cannot_be_written_is_a_failure(self):
         self.run_cli("add", "a", "every 1h", "--", "true")
         with open("/dev/full", "w", encoding="utf-8") as full:
-            done = program.subprocess.run([program.PROGRAM, "list"], env=self.environment, stdout=full,
-                                          stderr=program.subprocess.PIPE, text=True, check=False)
+            done = subprocess.run([program.PROGRAM, "list"], env=self.environment, stdout=full,
+                                          stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("escapement: ", done.stderr)
 
