@@ -74,7 +74,8 @@ RedisNodes::Server& RedisNodes::AtAddress(const std::string& address) {
 
 Status RedisNodes::Connect(Server& server, BootTime deadline) {
   // Found out now, a lost connection costs nothing; found out by a command, it leaves the command in doubt.
-  if (server.wire != nullptr && !server.wire->Quiet()) server.wire.reset();
+  if (server.wire != nullptr && (server.demoted || !server.wire->Quiet())) server.wire.reset();
+  server.demoted = false;
   if (server.wire != nullptr) return {};
   auto wire = RedisWire::Open(server.url, deadline);
   if (!wire) return tl::unexpected(wire.error());
@@ -200,6 +201,7 @@ void RedisNodes::Settle(Batch& batch, Server& server, std::size_t index, RedisRe
                                                 server.url.Name(), RedisSlot(call.key))});
   } else {
     if (starts("READONLY") || starts("CLUSTERDOWN") || starts("MASTERDOWN")) Forget();
+    server.demoted = server.demoted || starts("READONLY");
     batch.Fail(RedisErrorOf(server.url.Name(), reply.text));
   }
 }

@@ -44,6 +44,7 @@ class RedisNodes {
   struct Server {
     RedisUrl url;
     std::unique_ptr<RedisWire> wire;
+    bool demoted = false;  // a master no more: to be looked for again
   };
   struct Range {
     int first = 0;

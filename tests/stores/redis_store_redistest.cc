@@ -239,6 +239,22 @@ TEST_F(RedisStoreTest, ALostReplyIsInDoubt) {
   EXPECT_EQ(away.error().code, Code::kUnavailable) << away.error().message;
 }
 
+TEST_F(RedisStoreTest, AMasterThatBecomesAReplicaRefusesAndChangesNothing) {
+  ASSERT_NO_FATAL_FAILURE(StartMigrated());
+  ASSERT_TRUE(store_->Enqueue({Secondly("a")}));
+  const SessionId session = Session();
+  ClaimedJob job = Claim(session).at(0);
+  const Completion completion = Finish(job);
+  Ask({"REPLICAOF", "127.0.0.1", "1"});
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = store_->Commit(session, {completion});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::kUnavailable) << refused.error().message;
+  }
+  Ask({"REPLICAOF", "NO", "ONE"});
+  EXPECT_EQ(store_->Commit(session, {completion}).value().answers[0].outcome, CommitOutcome::kApplied);
+}
+
 TEST_F(RedisStoreTest, HistoryIsCappedAndTheLawHoldsForWhatIsKept) {
   ASSERT_NO_FATAL_FAILURE(StartMigrated());
   Ask({"HSET", "{esc:0}:meta", "history", "50"});

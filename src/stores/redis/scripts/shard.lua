@@ -100,7 +100,8 @@ local function Tell(row)
   if row.own ~= '' then call('SADD', P .. 'm:' .. row.own, row.key) end
 end
 
--- Adds a line of history. `record`: settled at, pod, parent, then what records.h says, joined by NUL. Keeps the newest `cap` of a job, trimmed a hundred at a time, and remembers how far it is trimmed.
+-- Adds a line of history. `record`: settled at, pod, parent, then what records.h says, joined by NUL. Keeps the newest
+-- `cap` of a job, trimmed a hundred at a time, and remembers how far it is trimmed.
 local function Field(record, n)
   local from = 1
   for _ = 2, n do from = string.find(record, '\0', from, true) + 1 end
