@@ -104,25 +104,26 @@ Status AddSqliteLocks(const std::string& url, Services* s) {
   return AddSqliteNotifier(url, s);
 }
 
-// An SQLite file serves the processes of one machine, and has locks of its own.
-Status CheckPair(const std::string& store_url, const std::string& url) {
-  if (IsSqlite(url) && !IsSqlite(store_url)) {
-    return Fail(Code::kInvalidArgument,
-                "sqlite: locks need a sqlite: store: pods of another store may be on several machines, or are in one "
-                "process; use redis:// or memory: locks");
+// Pods that share a store must share its locks. Redis can be the lock service of any store that several processes
+// share; locks in a database serve the jobs in it; locks in memory serve a pod that is alone.
+Status CheckPair(const std::string& store, const std::string& locks) {
+  const auto bad = [](const char* what) { return Fail(Code::kInvalidArgument, what); };
+  if (IsRedis(locks) && IsMemory(store)) {
+    return bad("a memory: store serves one process, which needs no redis:// locks: leave the locks URL empty");
   }
-  if (IsSqlite(store_url) && IsPostgres(url)) {
-    return Fail(
-        Code::kInvalidArgument,
-        "postgresql:// locks need a postgresql:// store; a sqlite: store has locks of its own: leave the locks URL "
-        "empty, or use redis://");
+  if (IsSqlite(locks) && !IsSqlite(store)) {
+    return bad("sqlite: locks need a sqlite: store: leave the locks URL empty for the store's own, or use redis://");
+  }
+  if (IsPostgres(locks) && !IsPostgres(store)) {
+    return bad(
+        "postgresql:// locks need a postgresql:// store: leave the locks URL empty for the store's own, or use "
+        "redis://");
   }
   return {};
 }
 
 Status AddLocks(const std::string& store_url, const std::string& locks_url, Services* s) {
   const std::string& url = locks_url.empty() ? store_url : locks_url;
-  if (auto pair = CheckPair(store_url, url); !pair) return pair;
   if (IsSqlite(url)) return AddSqliteLocks(url, s);
   if (IsRedis(url)) return AddRedisLocks(url, s);
   if (IsPostgres(url)) {
@@ -155,6 +156,7 @@ Status AddLocks(const std::string& store_url, const std::string& locks_url, Serv
 }  // namespace
 
 Result<Services> Connect(const std::string& store_url, const std::string& locks_url) {
+  if (auto status = CheckPair(store_url, locks_url); !status) return tl::unexpected(status.error());
   Services s;
   if (auto status = AddStore(store_url, &s); !status) return tl::unexpected(status.error());
   if (auto status = AddLocks(store_url, locks_url, &s); !status) return tl::unexpected(status.error());
