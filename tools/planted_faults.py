@@ -26,6 +26,14 @@ def _postgres(name, query, old, new):
     return Fault("PostgreSQL: " + name, "postgres_store_pgtest", _SQL + query + ".sql", old, new)
 
 
+def _redis(name, script, old, new):
+    return Fault("Redis: " + name, "redis_store_redistest", "src/stores/redis/scripts/" + script + ".lua", old, new)
+
+
+def _sqlite(name, old, new):
+    return Fault("SQLite: " + name, "sqlite_store_test", "src/stores/sqlite/statements.h", old, new)
+
+
 FAULTS = [
     # --- archives
     Fault("archive: a grid loses the anchor that it has from its job", "job_test", "src/job/archive_json.cc",
@@ -174,4 +182,25 @@ FAULTS = [
     Fault("a command inherits the runner's blocked signals", *_CHILD,
           "if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) give_up(kSetUp);", ""),
     Fault("a command outlives a killed pod", *_CHILD, "if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(kSetUp);", ""),
+    # --- in Lua
+    _redis("claim without a new fence", "claim", "'HINCRBY', P .. row, 'fen', 1)", "'HINCRBY', P .. row, 'fen', 0)"),
+    _redis("claim for a session that was ended", "claim", "if not call('HGET', P .. 's', ARGV[1]) then return {now, '0'} end", ""),
+    _redis("claim ignores the priority", "claim", "for priority = 10, 0, -1 do\n  if #chosen", "for priority = 0, 10 do\n  if #chosen"),
+    _redis("claim ignores the horizon", "claim", "'(' .. Add(now, ARGV[2])", "'+inf'"),
+    _redis("commit without the fence", "commit", "local owns = pod and own == session and fen == fence",
+           "local owns = pod and own == session"),
+    _redis("commit by fence alone, whoever owns", "commit", "local owns = pod and own == session and fen == fence",
+           "local owns = pod and fen == fence"),
+    _redis("commit applied twice", "commit", "if not owns or old_fire ~= fire or att ~= attempt then", "if not owns then"),
+    _redis("a resend is answered as stale", "commit", "local applied = verdict ~= '' and id and", "local applied = false and"),
+    _redis("a skip under an older version is applied", "commit", "or verdict == '6' or verdict == '7' or verdict == '8')", ")"),
+    _redis("begin without the fence", "begin", "and v[2] == ARGV[i + 1]", ""),
+    _redis("release under another fence", "release", "and row.fen == ARGV[i + 1]", ""),
+    _redis("reclaim under the old fence", "hand_back", "row.fen = Add(row.fen, 1)", ""),
+    _redis("dead pods are not counted", "hand_back", "row.lost = Add(row.lost, 1)", ""),
+    # --- in SQLite's SQL
+    _sqlite("claim without a new fence", "SET owner = ?2, fence = fence + 1, claim_at = NULL", "SET owner = ?2, claim_at = NULL"),
+    _sqlite("begin without the fence", "AND owner = ?2 AND fence = ?3 AND fire_time = ?4", "AND owner = ?2 AND ?3 = ?3 AND fire_time = ?4"),
+    _sqlite("reclaim under the old fence", "SET owner = NULL, cancel = 0, fence = fence + 1,", "SET owner = NULL, cancel = 0,"),
+    _sqlite("dead pods are not counted", "lost = lost + ?3, ", "lost = lost + 0 * ?3, "),
 ]
