@@ -208,6 +208,41 @@ TEST_P(StoreContract, APointOfAVersionThatNeverReignedIsNotKept) {
   EXPECT_EQ(audit.missing + audit.doubled, 0);
 }
 
+TEST_P(StoreContract, APointThatTwoVersionsPlannedAndNobodyStartedIsOfNeither) {
+  const SessionId session = OpenSession();
+  Enqueue(Hourly("a"));
+  JobDefinition definition = Hourly("a");
+  definition.payload = "only the payload";
+  Enqueue(definition);
+  ClaimedJob job = ClaimOne(session);
+  PlanAnew(session, job);  // the same point
+  EXPECT_EQ(job.present.fire_time, start_ + 10 * kMinute);
+  Must(store_->Release(session, {{job.key, job.fence}}));
+  definition.schedule = Grid(kHour, 30 * kMinute);
+  Enqueue(definition);
+  job = ClaimOne(session);
+  PlanAnew(session, job);
+  EXPECT_EQ(job.present.fire_time, start_ + 30 * kMinute);
+  const Audit audit = Must(store_->AuditWindow("a", start_ - kDay, start_ + 20 * kMinute));
+  EXPECT_EQ(audit.missing + audit.doubled, 0);
+}
+
+TEST_P(StoreContract, APlanRefusedForASecondChangeIsStale) {
+  const SessionId session = OpenSession();
+  Enqueue(Hourly("a"));
+  JobDefinition definition = Hourly("a");
+  definition.payload = "first";
+  Enqueue(definition);
+  const ClaimedJob job = ClaimOne(session);
+  ASSERT_TRUE(job.present.to_plan);
+  definition.payload = "second";
+  Enqueue(definition);
+  const auto plan = SettleBeforeStart(*job.definition, job.present, start_);
+  const CommitAnswer answer = Commit(session, Wrap(job, *plan, /*keep=*/false));
+  EXPECT_EQ(answer.outcome, CommitOutcome::kStale);
+  EXPECT_FALSE(answer.kept);
+}
+
 TEST_P(StoreContract, ASettledOccurrenceIsNotRunAgainAfterItsPodDiedBeforePlanning) {
   const SessionId session = OpenSession();
   Commit(session, Finish(Own(session, Once("a", kMinute))));

@@ -63,8 +63,8 @@ class ArchiveOutput {
     } else if (stat(file_.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {  // a pipe or a device
       out_ = std::fopen(file_.c_str(), "we");
     } else {
-      temporary_ = fmt::format("{}.{}.part", file_, getpid());
-      const int fd = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      temporary_ = file_ + ".XXXXXX.part";
+      const int fd = mkostemps(temporary_.data(), 5, O_CLOEXEC);
       out_ = fd < 0 ? nullptr : fdopen(fd, "w");
       if (out_ == nullptr) temporary_.clear();
     }

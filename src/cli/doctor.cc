@@ -110,7 +110,7 @@ std::vector<Finding> Examine(const std::string& store_url, const std::string& lo
     for (Finding& finding : ExamineSqlite(store_url)) findings.push_back(std::move(finding));
   }
   if (!answers && locks_url.empty()) return findings;
-  const auto services = Connect(answers ? store_url : "memory:", locks_url);
+  const auto services = Connect(store_url, locks_url);
   if (!services) {
     findings.push_back({Level::kFail, "locks", services.error().message});
     return findings;

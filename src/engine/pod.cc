@@ -109,7 +109,11 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
     }
   }
   for (const CancelMark& mark : reply->cancelled) CancelRun(now, mark);
-  if (++beats_since_recover_ >= kBeatsBetweenRecovers) need_recover_ = true;
+  if (++beats_since_recover_ >= kBeatsBetweenRecovers) {
+    need_recover_ = true;
+    to_release_.insert(to_release_.end(), unreadable_.begin(), unreadable_.end());
+    unreadable_.clear();
+  }
 }
 
 void Pod::CancelRun(BootTime now, const CancelMark& mark) {
@@ -120,8 +124,9 @@ void Pod::CancelRun(BootTime now, const CancelMark& mark) {
   // The run under way may be of a later occurrence: the store hears of the one asked for with the next commit.
   if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.cancelled || run.timed_out) return;
   run.cancelled = true;
+  run.give_up_at = now + options_.cancel_grace;
   cancels_.push_back(it->second.run);
-  timeouts_.emplace(now + options_.cancel_grace, it->second.run);
+  timeouts_.emplace(run.give_up_at, it->second.run);
 }
 
 // Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is
@@ -229,6 +234,14 @@ void Pod::OnRecovered(BootTime now, Result<ClaimReply> reply) {
 
 void Pod::Adopt(ClaimedJob job) {
   const JobKey key = job.key;
+  if (job.definition == nullptr) {
+    // It is held for some heartbeats, so that pods that cannot read it do not hand it round and round.
+    if (warned_unreadable_.insert(key).second) {
+      warnings_.push_back("a job cannot be read and is left to others: " + job.unreadable);
+    }
+    unreadable_[key] = job.fence;
+    return;
+  }
   auto [it, fresh] = held_.try_emplace(key);
   Held& held = it->second;
   if (!fresh) {
@@ -436,9 +449,10 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
     const bool cancelled = run->second.cancelled;
     if (!run->second.timed_out && !cancelled) {
       run->second.timed_out = true;
+      run->second.give_up_at = now + options_.cancel_grace;
       out->cancel.push_back(id);
-      timeouts_.emplace(now + options_.cancel_grace, id);
-    } else if (it != held_.end()) {
+      timeouts_.emplace(run->second.give_up_at, id);
+    } else if (it != held_.end() && now >= run->second.give_up_at) {
       runs_.erase(run);
       out->abandon.push_back(id);
       Finish(now, it->second,
@@ -527,6 +541,10 @@ void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer
       if (IsRun(c)) --it->second.uncommitted_runs;
       if (!answer.kept) {
         // Given up as asked, or because a user changed the job meanwhile.
+        Drop(c.key);
+      } else if (it->second.phase == Phase::kLeaving && it->second.uncommitted == 0) {
+        // It was to be given up, and the store says that it is still ours.
+        to_release_.emplace_back(c.key, c.fence);
         Drop(c.key);
       } else if (it->second.hand_back) {
         HandBack(it->second);

@@ -135,6 +135,7 @@ class Pod {
     Fence fence = 0;
     bool timed_out = false;
     bool cancelled = false;  // by a user
+    BootTime give_up_at;     // once it was told to stop
   };
   struct Timer {
     JobKey key = 0;
@@ -227,6 +228,9 @@ class Pod {
   std::multimap<BootTime, RunId> timeouts_;
   std::vector<BeginRequest> to_begin_;
   std::vector<std::pair<JobKey, Fence>> to_release_;
+
+  std::map<JobKey, Fence> unreadable_;  // claimed jobs that this program cannot read
+  std::unordered_set<JobKey> warned_unreadable_;
 
   // claims
   BootTime next_claim_;

@@ -106,7 +106,9 @@ bool Read(const Json& value, int* out) {
 }
 bool Read(const Json& value, Instant* out) {
   std::int64_t micros = 0;
-  if (!Read(value, &micros)) return false;
+  // A cursor may lie just before 1970.
+  constexpr std::int64_t kFirst = -1'000'000, kEnd = 253'402'300'800'000'000;  // the year 10000
+  if (!Read(value, &micros) || micros < kFirst || micros >= kEnd) return false;
   *out = FromMicros(micros);
   return true;
 }
@@ -259,8 +261,15 @@ std::string ArchiveLine(const ArchiveItem& item) {
 }
 
 Result<ArchiveItem> ArchiveReader::ReadItem(std::string_view line) {
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || json.size() != 1) return Bad("not a line of an archive");
+  // Ours are shallow; one that is not must not be written out again by recursion.
+  constexpr int kDeepest = 16;
+  bool deep = false;
+  const auto look = [&deep](int depth, Json::parse_event_t, const Json&) {
+    deep = deep || depth > kDeepest;
+    return !deep;
+  };
+  const Json json = Json::parse(line, look, /*allow_exceptions=*/false);
+  if (deep || !json.is_object() || json.size() != 1) return Bad("not a line of an archive");
   const std::string& name = json.begin().key();
   const Json& value = json.begin().value();
   if (name == "escapement_archive") {

@@ -58,6 +58,7 @@ struct BeatReply {
 struct ClaimedJob {
   JobKey key = 0;
   std::shared_ptr<const JobDefinition> definition;  // shared: handed to runs and callbacks without copying
+  std::string unreadable;  // why `definition` is null: a newer program wrote what this one does not know
   Fence fence = 0;
   Present present;
 };

@@ -194,6 +194,15 @@ std::string_view Rows::Text(int r, int c) const {
 
 bool IsDataError(std::string_view s) { return s.starts_with("22") || s.starts_with("23") || s.starts_with("54"); }
 
+namespace {
+
+bool IsTorn(const std::string& host, const std::string& port, const std::string& database) {
+  return host.find('@') != std::string::npos || database.find('@') != std::string::npos ||
+         port.find_first_not_of("0123456789,") != std::string::npos;
+}
+
+}  // namespace
+
 std::string RedactUrl(const std::string& url) {
   std::string host = "localhost", port = "5432", database;
   char* error = nullptr;
@@ -210,6 +219,8 @@ std::string RedactUrl(const std::string& url) {
     if (key == "dbname") database = o->val;
   }
   PQconninfoFree(options);
+  // An unencoded '/' or '@' in the password: libpq then takes parts of it for the host, the port or the database.
+  if (IsTorn(host, port, database)) return "postgresql://?";
   return fmt::format("postgresql://{}:{}/{}", host, port, database);
 }
 
@@ -276,16 +287,23 @@ PGconn* Connection::Open(bool with_settings) const {
 }
 
 // A pooler makes up the key that a client is told when it connects; the server process says its own.
-bool Connection::IsPooled() {
-  PQsetnonblocking(connection_.get(), 0);
-  const std::unique_ptr<PGresult, decltype(&PQclear)> pid(PQexec(connection_.get(), "SELECT pg_backend_pid()"),
-                                                          &PQclear);
-  PQsetnonblocking(connection_.get(), 1);
-  if (PQresultStatus(pid.get()) != PGRES_TUPLES_OK) {
-    Close();
-    return false;
+Result<bool> Connection::IsPooled() {
+  if (PQsendQuery(connection_.get(), "SELECT pg_backend_pid()") == 0) return Broken(false);
+  Result<bool> pooled = Fail(Code::kUnavailable, RedactUrl(url_) + ": no answer");
+  for (;;) {
+    auto result = Await(/*sent_write=*/false);
+    if (!result) return tl::unexpected(result.error());
+    if (*result == nullptr) break;
+    if (PQresultStatus(*result) == PGRES_TUPLES_OK) {
+      pooled = std::atoi(PQgetvalue(*result, 0, 0)) != PQbackendPID(connection_.get());
+    } else {  // a pooler that cannot reach its server says so now
+      pooled =
+          Fail(Code::kUnavailable, fmt::format("{}: {}", RedactUrl(url_), FirstLine(PQresultErrorMessage(*result))));
+    }
+    PQclear(*result);
   }
-  return std::atoi(PQgetvalue(pid.get(), 0, 0)) != PQbackendPID(connection_.get());
+  if (!pooled) Close();
+  return pooled;
 }
 
 Status Connection::Connect() {
@@ -302,6 +320,10 @@ Status Connection::Connect() {
                 fmt::format("not a PostgreSQL URL ({}): expected postgresql://user:password@host:port/database", why));
   }
   PQconninfoFree(options);
+  if (RedactUrl(url_) == "postgresql://?") {
+    return Fail(Code::kInvalidArgument,
+                "not a PostgreSQL URL: a '/', '@' or ':' in the user or password must be percent-encoded");
+  }
   connection_.reset(Open(/*with_settings=*/true));
   prepared_.clear();
   pooled_ = false;
@@ -312,9 +334,11 @@ Status Connection::Connect() {
   if (PQstatus(connection_.get()) == CONNECTION_OK) {
     PQsetnonblocking(connection_.get(), 1);
     PQsetNoticeReceiver(connection_.get(), [](void*, const PGresult*) {}, nullptr);
-    if (!pooled_) pooled_ = IsPooled();
-    if (connection_) return {};
-    return Fail(Code::kUnavailable, fmt::format("{}: the connection broke as soon as it was made", RedactUrl(url_)));
+    if (pooled_) return {};
+    auto pooled = IsPooled();
+    if (!pooled) return tl::unexpected(pooled.error());
+    pooled_ = *pooled;
+    return {};
   }
   const std::string whole = PQerrorMessage(connection_.get());
   // While connecting, libpq gives words and no SQLSTATE (until PostgreSQL 17's libpq).

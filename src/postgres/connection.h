@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <libpq-fe.h>
@@ -144,6 +145,8 @@ class Connection {
   // Runs SQL text, several statements allowed, no parameters: migrations and transaction control.
   Status Run(const std::string& sql);
   void Close();
+  // For what may take longer than a call does: migrations. Gives the limit until now.
+  Duration SetTimeout(Duration timeout) { return std::exchange(timeout_, timeout); }
 
   int socket() const { return PQsocket(connection_.get()); }
   PGconn* raw() { return connection_.get(); }
@@ -155,7 +158,7 @@ class Connection {
     void operator()(PGconn* c) const { PQfinish(c); }
   };
   PGconn* Open(bool with_settings) const;
-  bool IsPooled();
+  Result<bool> IsPooled();
   bool SendStatement(const Query& query, const Params& params);
   Status Prepare(const Query& query, const Params& params);
   Result<PGresult*> Await(bool sent_write);

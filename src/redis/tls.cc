@@ -68,6 +68,7 @@ Result<std::unique_ptr<Tls>> Tls::Create(const TlsSettings& settings, const std:
 }
 
 Result<bool> Tls::Handshake() {
+  ERR_clear_error();  // of others on this thread
   const int done = SSL_do_handshake(ssl_.get());
   if (done == 1) return true;
   if (SSL_get_error(ssl_.get(), done) == SSL_ERROR_WANT_READ) return false;
@@ -81,6 +82,7 @@ Result<bool> Tls::Handshake() {
 
 Status Tls::Encrypt(std::string_view plain) {
   std::size_t written = 0;
+  ERR_clear_error();
   if (plain.empty() || SSL_write_ex(ssl_.get(), plain.data(), plain.size(), &written) == 1) return {};
   return Fail(Code::kUnavailable, "TLS: " + LastError());
 }
@@ -94,6 +96,7 @@ Result<std::string> Tls::Decrypt() {
   for (;;) {
     std::array<char, 16'384> buffer;
     std::size_t got = 0;
+    ERR_clear_error();
     const int ok = SSL_read_ex(ssl_.get(), buffer.data(), buffer.size(), &got);
     if (ok == 1) {
       plain.append(buffer.data(), got);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -122,7 +123,10 @@ class SchedulerImpl : public Scheduler {
         client_(std::move(client)),
         executor_(options_.threads) {}
 
-  ~SchedulerImpl() override { driver_.reset(); }
+  ~SchedulerImpl() override {
+    (void)Stop(Duration(0));
+    driver_.reset();
+  }
 
   // The next free ordinal is a lease; the pod keeps it alive as long as it lives.
   Status TakeName() {
@@ -251,16 +255,21 @@ class SchedulerImpl : public Scheduler {
   }
 
   Status Stop(Duration grace) override {
-    const std::lock_guard lock(life_mutex_);
-    return driver_ ? driver_->Stop(grace) : Status();
+    const std::lock_guard lock(stop_mutex_);
+    // Without life_mutex_: handlers and callbacks that end meanwhile may still use this object.
+    Driver* const driver = Running();
+    if (driver == nullptr) return {};
+    Status status = driver->Stop(grace);
+    stopped_ = true;
+    return status;
   }
 
   const std::string& pod_name() const override { return options_.pod_name; }
   std::string store_name() const override { return services_.store->Name(); }
 
   PodCounters Counters() override {
-    const std::lock_guard lock(life_mutex_);
-    return driver_ ? driver_->Counters() : PodCounters();
+    Driver* const driver = Running();
+    return driver != nullptr ? driver->Counters() : PodCounters();
   }
 
  private:
@@ -271,12 +280,18 @@ class SchedulerImpl : public Scheduler {
   }
 
   void Tell(Wake wake) {
-    const std::lock_guard lock(life_mutex_);
-    if (driver_) {
-      driver_->Publish(wake);
+    Driver* const driver = Running();
+    if (driver != nullptr && !stopped_) {
+      driver->Publish(wake);
     } else {
       (void)services_.notifier->Publish(kWakeChannel, "jobs");
     }
+  }
+
+  // Once there, it lives as long as this object.
+  Driver* Running() {
+    const std::lock_guard lock(life_mutex_);
+    return driver_.get();
   }
 
   Status Told(Status status) {
@@ -292,8 +307,10 @@ class SchedulerImpl : public Scheduler {
   std::unique_ptr<JobStore> client_;          // guarded by client_mutex_
   std::unique_ptr<ProcessRunner> processes_;  // guarded by life_mutex_; outlives the executor, which cancels its runs
   FunctionExecutor executor_;
+  std::mutex stop_mutex_;  // of two who stop it, one waits for the other
+  std::atomic<bool> stopped_ = false;
   std::mutex life_mutex_;
-  std::unique_ptr<Driver> driver_;  // guarded by life_mutex_
+  std::unique_ptr<Driver> driver_;  // guarded by life_mutex_; set once
 };
 
 }  // namespace

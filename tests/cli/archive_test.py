@@ -40,7 +40,7 @@ class ArchiveTest(program.CliTest):
         third = f"sqlite:{self.home}/third.db"
         self.run_cli("import", "--store", third, stdin=text)
         self.assertEqual(self.run_cli("export", "--store", third), text)
-        here, there = ([str(run) for run in self.json("runs", "--limit", "1000", *store)] for store in ([], ["--store", third]))
+        here, there = ([str(run) for run in self.json("runs", "--limit", "1000000", *store)] for store in ([], ["--store", third]))
         self.assertEqual(sorted(here), sorted(there))
         # It goes on there.
         pod = program.Pod(self, "--store", third)

@@ -249,7 +249,8 @@ TEST_F(ProcessRunnerTest, AFloodOfOutputNeitherBlocksTheCommandNorGrowsThePod) {
 }
 
 TEST_F(ProcessRunnerTest, ACancelledCommandMayTidyUp) {
-  const RunId run = Shell("trap 'echo tidied; exit 4' TERM; " + Tell("pid", "$$") + " while :; do sleep 0.01; done");
+  const RunId run = Shell("trap 'echo tidied; exit 4' TERM; " + Tell("pid", "$$") + " while :; do sleep 0.01; done",
+                          {.kill_grace = seconds(4)});
   (void)PidIn("pid");
   executor_->Cancel(run);
   const RunFinished finished = reports_.Of(run);
@@ -309,7 +310,8 @@ TEST_F(ProcessRunnerTest, SomebodyWhoLeftTheGroupWithTheOutputOpenDoesNotHoldThe
 }
 
 TEST_F(ProcessRunnerTest, NorDoesHeByPrintingForEver) {
-  const RunFinished run = RunShell("setsid yes & " + Tell("child", "$!") + " sleep 0.1");
+  const RunFinished run = RunShell("setsid sh -c 'echo y; echo y; : > \"$OUT/printed\"; exec yes' & " +
+                                   Tell("child", "$!") + " until [ -e \"$OUT/printed\" ]; do sleep 0.01; done");
   EXPECT_EQ(run.verdict, Verdict::kSucceeded);
   EXPECT_THAT(run.output, EndsWith("y\ny\n"));
   EXPECT_TRUE(EndsSoon(PidIn("child"))) << "nobody reads what it prints";

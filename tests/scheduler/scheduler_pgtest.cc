@@ -82,6 +82,35 @@ TEST(SchedulerOnServers, StartsOnlyOnASchemaOfItsVersion) {
   EXPECT_TRUE(again) << again.error().message;
 }
 
+TEST(SchedulerOnServers, AJobThatThisProgramCannotReadHarmsNoOther) {
+  const Urls urls = EmptyServers();
+  auto opened = Scheduler::Open({.store_url = urls.store, .locks_url = urls.locks, .pod_name = "pod"});
+  ASSERT_TRUE(opened) << opened.error().message;
+  Scheduler& scheduler = **opened;
+  ASSERT_TRUE(scheduler.Migrate());
+  std::atomic<int> runs = 0;
+  scheduler.Handle("count", [&](const RunContext&) -> Status {
+    ++runs;
+    return {};
+  });
+  ASSERT_TRUE(scheduler.At("from the future", FromMicros(1), "count"));
+  ASSERT_TRUE(scheduler.At("readable", FromMicros(1), "count"));
+  {  // as a newer program would have written it
+    const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(urls.store.c_str()), PQfinish);
+    const std::unique_ptr<PGresult, decltype(&PQclear)> changed(
+        PQexec(connection.get(),
+               "UPDATE escapement.definitions d SET definition = definition || '{\"moon_phase\": \"full\"}' "
+               "FROM escapement.jobs j WHERE j.key = d.job AND j.id = 'from the future'"),
+        PQclear);
+    ASSERT_STREQ(PQcmdTuples(changed.get()), "1") << PQerrorMessage(connection.get());
+  }
+  ASSERT_TRUE(scheduler.Start());
+  ASSERT_TRUE(Eventually([&] { return runs == 1; }));
+  ASSERT_TRUE(scheduler.Every("later", {.interval = std::chrono::milliseconds(50)}, "count"));
+  EXPECT_TRUE(Eventually([&] { return runs >= 3; })) << "it claims on";
+  EXPECT_TRUE(scheduler.Stop(std::chrono::seconds(5)));
+}
+
 TEST(SchedulerOnServers, OpeningTellsARefusalFromASilence) {
   const Urls urls = EmptyServers();
   const std::string wrong = "not-the-right-one";

@@ -375,7 +375,7 @@ TEST_P(SchedulerSuite, AnUpdateChangesAJobThatIsOwned) {
   EXPECT_EQ(client_->Get("job")->owner_pod, "pod");
 
   const Instant anchor = std::chrono::floor<seconds>(Now()) + milliseconds(7);
-  const Instant end = anchor + seconds(2);
+  const Instant end = anchor + seconds(6);
   job.schedule = *Schedule::Every({.interval = milliseconds(50), .anchor = anchor, .end = end});
   job.task = "other";
   Enqueue({job}, EnqueueOutcome::kUpdated);
@@ -594,6 +594,33 @@ TEST_P(SchedulerSuite, AnswersQuestions) {
   EXPECT_EQ(counters.stale, 0U);
   EXPECT_EQ(counters.running, 0U);
   EXPECT_EQ(counters.sessions, 1U);
+}
+
+TEST_P(SchedulerSuite, HandlersAndCallbacksMayUseTheSchedulerWhileItStops) {
+  auto pod = Open("pod");
+  Gate gate;
+  std::atomic<bool> running = false;
+  pod->Handle("slow", [&](const RunContext& run) -> Status {
+    running = true;
+    gate.Wait(run.cancelled);
+    auto enqueued = pod->Enqueue({Once("by the handler", "nobody's")});
+    return enqueued ? Status() : Status(tl::unexpected(enqueued.error()));
+  });
+  pod->OnSuccess([&](const RunReport&) {
+    EXPECT_TRUE(pod->Enqueue({Once("by the callback", "nobody's")}));
+    (void)pod->Counters();
+  });
+  ASSERT_TRUE(pod->Start());
+  Enqueue({Once("job", "slow")});
+  ASSERT_TRUE(Eventually([&] { return running.load(); }));
+  std::jthread opener([&] {
+    std::this_thread::sleep_for(milliseconds(100));  // Stop is under way by then, or comes at once
+    gate.Open();
+  });
+  ASSERT_TRUE(pod->Stop(seconds(60)));
+  EXPECT_TRUE(client_->Get("by the handler"));
+  EXPECT_TRUE(client_->Get("by the callback"));
+  EXPECT_EQ(client_->Get("job")->state, JobState::kFinished);
 }
 
 TEST_P(SchedulerSuite, ATriggeredJobRunsOnceMoreBesideItsSchedule) {

@@ -91,6 +91,8 @@ TEST_F(PostgresEnqueue, MakesTheSameJobsAsTheLibrary) {
               "unchanged");
   }
   EXPECT_EQ(Enqueue("sql every 1h", "every 2h"), "updated");
+  EXPECT_EQ(Enqueue("whole", "every 1h", R"({"max_attempts": 3.0})"), "created");
+  EXPECT_EQ(store_->Get("whole")->definition.retry.max_attempts, 3);
   EXPECT_EQ(store_->Get("sql every 1h")->version, 2);
 }
 
@@ -114,12 +116,28 @@ TEST_F(PostgresEnqueue, ItsJobsRunAndKeepTheLaw) {
 }
 
 TEST_F(PostgresEnqueue, RefusesWhatTheLibraryRefuses) {
-  for (const char* schedule :
-       {"", "every", "every 5", "every 0s", "every 1us", "every -1s", "every 1s phase=1s", "every 1s phase=x",
-        "every 1s anchor=yesterday", "every 1s anchor=2020-01-01T00:00:00", "every 1s end=2020-13-01T00:00:00Z",
-        "every 1s anchor=2020-01-02T00:00:00Z end=2020-01-01T00:00:00Z", "every 1s every=1", "every 600w", "at",
-        "at noon", "at 2020-01-01T00:00:00Z again", "sometimes",
-        "every 1s anchor=2020-01-01T00:00:00Z anchor=2020-01-01T00:00:00Z"}) {
+  for (const char* schedule : {"",
+                               "every",
+                               "every 5",
+                               "every 0s",
+                               "every 1us",
+                               "every -1s",
+                               "every 1s phase=1s",
+                               "every 1s phase=x",
+                               "every 1s anchor=yesterday",
+                               "every 1s anchor=2020-01-01T00:00:00",
+                               "every 1s end=2020-13-01T00:00:00Z",
+                               "every 1s anchor=2020-01-02T00:00:00Z end=2020-01-01T00:00:00Z",
+                               "every 1s every=1",
+                               "every 1m phase=0s phase=5s",
+                               "at 2026-01-01T24:00:00Z",
+                               "at 2026-01-01T10:00:60Z",
+                               "every 600w",
+                               "at",
+                               "at noon",
+                               "at 2020-01-01T00:00:00Z again",
+                               "sometimes",
+                               "every 1s anchor=2020-01-01T00:00:00Z anchor=2020-01-01T00:00:00Z"}) {
     EXPECT_THAT(Enqueue("bad", schedule), testing::HasSubstr("schedule")) << schedule;
     EXPECT_FALSE(Schedule::Parse(schedule)) << schedule;
   }

@@ -37,19 +37,25 @@ int Work(const std::string& url, const std::string& name) {
   auto opened = (*factory)->Open();
   if (!opened) return Failed(opened.error());
   JobStore& store = **opened;
-  auto session = store.OpenSession({.pod = name, .ttl = std::chrono::seconds(5)});
+  // Busy beyond its patience is no failure: the disk may be slow, or a worker frozen inside a write.
+  const auto patiently = [](const auto& call) {
+    auto result = call();
+    for (int i = 0; i < 20 && !result && result.error().code == Code::kUnavailable; ++i) result = call();
+    return result;
+  };
+  auto session = patiently([&] { return store.OpenSession({.pod = name, .ttl = std::chrono::seconds(5)}); });
   if (!session) return Failed(session.error());
   for (int round = 0; round < kMostRounds; ++round) {
-    auto stats = store.Stats();
+    auto stats = patiently([&] { return store.Stats(); });
     if (!stats) return Failed(stats.error());
     if (stats->jobs[JobState::kActive] == 0) return 0;
-    auto claim = store.Claim({*session, std::chrono::hours(24 * 365), 7, {"default"}});
+    auto claim = patiently([&] { return store.Claim({*session, std::chrono::hours(24 * 365), 7, {"default"}}); });
     if (!claim) return Failed(claim.error());
     std::vector<ClaimedJob> held = std::move(claim->jobs);
     for (const bool keep : {true, false}) {
       std::vector<Completion> batch;
       for (const ClaimedJob& job : held) batch.push_back(Finish(job, keep));
-      auto reply = store.Commit(*session, batch);
+      auto reply = patiently([&] { return store.Commit(*session, batch); });
       if (!reply) return Failed(reply.error());
       std::vector<ClaimedJob> kept;
       for (std::size_t i = 0; i < held.size(); ++i) {

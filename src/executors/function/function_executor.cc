@@ -142,6 +142,7 @@ struct FunctionExecutor::State {
         std::unique_lock lock(mutex);
         async_ready.wait(lock, [&] { return stopping || !async_queue.empty(); });
         if (async_queue.empty()) {
+          async_started = false;
           --alive;
           changed.notify_all();
           return;
@@ -189,6 +190,10 @@ void FunctionExecutor::HandleAsync(std::string task, AsyncHandler handler) {
 }
 
 void FunctionExecutor::SetSink(Sink sink) {
+  if (sink) {  // of a pod that starts, after another one failed to
+    const std::lock_guard lock(state_->mutex);
+    state_->stopping = false;
+  }
   const std::lock_guard lock(state_->sink_mutex);
   state_->sink = std::move(sink);
 }

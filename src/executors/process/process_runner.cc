@@ -64,7 +64,10 @@ std::map<std::string, std::string> InheritedEnvironment() {
     const std::string_view text = *variable;
     const auto end = text.find('=');
     if (end == std::string_view::npos || text.starts_with("ESCAPEMENT_")) continue;
-    inherited.emplace(text.substr(0, end), text.substr(end + 1));
+    const std::string_view name = text.substr(0, end);
+    // What libpq and the stress test read passwords from. A job that needs one says so in its own environment.
+    if (name == "PGPASSWORD" || name == "POSTGRES_PASSWORD" || name == "REDIS_PASSWORD") continue;
+    inherited.emplace(name, text.substr(end + 1));
   }
   return inherited;
 }
@@ -305,7 +308,8 @@ class ProcessRunner::State {
     if (got > 0) {
       r.tail.Append({buffer_.data(), static_cast<std::size_t>(got)});
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
-      r.child.output.Reset();  // it closed its outputs; closing ours ends the watch
+      StopWatching(r.child.output.get());
+      r.child.output.Reset();  // it closed its outputs
     }
   }
 
@@ -321,8 +325,15 @@ class ProcessRunner::State {
     }
   }
 
+  // Closing is not enough when the host program has forked meanwhile: its child holds a copy.
+  void StopWatching(int fd) {
+    if (fd >= 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+  }
+
   void Finish(Key key, std::unique_ptr<Running> running) {
     Running& r = *running;
+    StopWatching(r.child.output.get());
+    StopWatching(r.child.life.get());
     running_.erase(key);
     if (r.kill_at) kills_.erase({*r.kill_at, key});
     r.on_cancel.reset();

@@ -45,7 +45,9 @@ Status AcceptNewer(Connection& connection, int version, int program) {
 
 int SchemaVersion() { return static_cast<int>(kMigrations.size()); }
 
-Status Migrate(Connection& connection, int to) {
+namespace {
+
+Status MigratePatiently(Connection& connection, int to) {
   auto version = CurrentVersion(connection);
   if (!version) return tl::unexpected(version.error());
   if (*version > to && *version > SchemaVersion()) return AcceptNewer(connection, *version, SchemaVersion());
@@ -75,6 +77,16 @@ Status Migrate(Connection& connection, int to) {
     return status;
   }
   return connection.Run("COMMIT");
+}
+
+}  // namespace
+
+Status Migrate(Connection& connection, int to) {
+  // Indexes on millions of rows are not made in the time of a call.
+  const Duration usual = connection.SetTimeout(std::chrono::minutes(30));
+  Status status = MigratePatiently(connection, to);
+  (void)connection.SetTimeout(usual);
+  return status;
 }
 
 Status CheckSchema(Connection& connection, int program) {

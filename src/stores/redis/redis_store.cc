@@ -176,8 +176,10 @@ class RedisStore final : public JobStore {
     auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     BeatReply reply;
+    bool marked = true;
     for (int shard = 0; shard < count_; ++shard) {
       Fields fields((*replies)[static_cast<std::size_t>(shard)]);
+      marked = fields.Truth() && marked;
       reply.total_rate += static_cast<double>(fields.Number()) * kRateUnit;
       reply.total_jobs += fields.Number();
       while (fields.More()) {
@@ -191,7 +193,7 @@ class RedisStore final : public JobStore {
     }
     Fields fields(replies->back());
     reply.store_time = fields.Time();
-    reply.live = fields.Truth();
+    reply.live = fields.Truth() && marked;
     reply.sessions = ReadSessions(fields, /*ended=*/nullptr);
     return reply;
   }
@@ -901,8 +903,11 @@ class RedisStore final : public JobStore {
         job.fence = fields.Number();
         const std::string& text = fields.Text();
         auto definition = DefinitionFromJson(fields.Text(), text);
-        if (!definition) return tl::unexpected(definition.error());
-        job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+        if (definition) {
+          job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+        } else {
+          job.unreadable = definition.error().message;
+        }
         Present& p = job.present;
         p.created_at = fields.Time();
         p.cursor = fields.Time();

@@ -179,7 +179,7 @@ class SqliteStore final : public JobStore {
       }
       if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     }
-    if (auto s = Tell(std::move(claimed), reply); !s) return tl::unexpected(s.error());
+    Tell(std::move(claimed), reply);
     return reply;
   }
 
@@ -196,7 +196,7 @@ class SqliteStore final : public JobStore {
       }
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
-    if (auto s = Tell(std::move(owned), reply); !s) return tl::unexpected(s.error());
+    Tell(std::move(owned), reply);
     return reply;
   }
 
@@ -568,15 +568,17 @@ class SqliteStore final : public JobStore {
   }
 
   // Outside of the transaction: reading definitions takes longer than claiming them.
-  static Status Tell(std::vector<Claimed> claimed, ClaimReply& reply) {
+  static void Tell(std::vector<Claimed> claimed, ClaimReply& reply) {
     for (Claimed& c : claimed) {
       auto definition = DefinitionFromJson(std::move(c.id), c.definition);
-      if (!definition) return tl::unexpected(definition.error());
-      c.job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+      if (definition) {
+        c.job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+      } else {
+        c.job.unreadable = definition.error().message;
+      }
       reply.jobs.push_back(std::move(c.job));
     }
     reply.store_time = Clock();
-    return {};
   }
 
   // Ends a session (if its beat still is `beat`, when given: its pod is dead then) and hands a batch of its rows back.

@@ -74,7 +74,7 @@ END $$;
 -- An instant as RFC 3339 with a zone, in the years 1970 to 9999; null for anything else.
 CREATE FUNCTION escapement.parse_instant(input text) RETURNS timestamptz LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF input !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})$' THEN
+  IF input !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})$' THEN
     RETURN NULL;
   END IF;
   IF input::timestamptz < '1970-01-01T00:00:00Z' OR input::timestamptz >= '10000-01-01T00:00:00Z' THEN RETURN NULL; END IF;
@@ -103,7 +103,7 @@ DECLARE
   words text[];
   word text;
   span bigint;
-  phase bigint := 0;
+  phase bigint;  -- null: not given
   anchor timestamptz;
   finish timestamptz := 'infinity';
   first_point timestamptz;
@@ -144,6 +144,8 @@ BEGIN
           OR member.value #>> '{}' ~ '[\x01-\x1f\x7f-\x9f]' THEN
       RAISE EXCEPTION 'escapement: job ''%'': % must be a text of 1 to 200 bytes', id, member.key USING ERRCODE = '22023';
     END IF;
+    -- 3.0 is 3, written as the library does.
+    IF bounds ? member.key AND member.key <> 'retry_factor' THEN member.value := to_jsonb(trunc(member.value::numeric)::bigint); END IF;
     -- What is usual is left out: equal definitions are equal rows.
     IF member.value <> usual -> member.key THEN
       made := made || jsonb_build_object(member.key, member.value);
@@ -160,12 +162,13 @@ BEGIN
       IF word LIKE 'anchor=%' AND anchor IS NULL THEN
         anchor := escapement.parse_instant(substr(word, 8));
         IF anchor IS NULL THEN span := NULL; END IF;
-      ELSIF word LIKE 'phase=%' AND phase = 0 THEN phase := escapement.parse_duration(substr(word, 7));
+      ELSIF word LIKE 'phase=%' AND phase IS NULL THEN phase := COALESCE(escapement.parse_duration(substr(word, 7)), -1);
       ELSIF word LIKE 'end=%' AND finish = 'infinity' THEN finish := escapement.parse_instant(substr(word, 5));
       ELSE span := NULL;
       END IF;
     END LOOP;
-    IF span IS NULL OR phase IS NULL OR finish IS NULL OR span NOT BETWEEN 1000 AND 314496000000000 OR phase >= span
+    phase := COALESCE(phase, 0);
+    IF span IS NULL OR phase < 0 OR finish IS NULL OR span NOT BETWEEN 1000 AND 314496000000000 OR phase >= span
        OR finish <= anchor THEN
       span := NULL;
     ELSE
@@ -194,7 +197,7 @@ BEGIN
   IF new_key IS NOT NULL THEN
     INSERT INTO escapement.definitions (job, version, made_at, valid_after, definition)
     VALUES (new_key, 1, at_once, points_after, made);
-    UPDATE escapement.load SET rate = load.rate + COALESCE(1e6 / span, 0), jobs = load.jobs + 1;
+    -- The total load is not counted here: its one row would stay locked until the caller commits. The leader counts anew.
     RETURN 'created';
   END IF;
   SELECT j.key, j.version, d.definition INTO there
