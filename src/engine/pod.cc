@@ -84,7 +84,7 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
     Rejoin();
     return;
   }
-  clock_.AddSample(reply->store_time, now);
+  clock_.AddSample(reply->store_time, sent, now);
   Watch(now, sent, *reply);
   deadline_ = sent + options_.ttl;
   last_contact_ = now;
@@ -179,9 +179,9 @@ void Pod::OnEnded(BootTime now, const Status& reply) {
 }
 
 // Everything held belonged to the session that is no more.
-void Pod::Rejoin() {
-  ++epoch_;
+void Pod::Rejoin() {  ++epoch_;
   session_.reset();
+  clock_ = StoreClock();  // nobody told this pod of steps of the store's clock meanwhile: the first beat tells the time
   for (const auto& [id, run] : runs_) cancels_.push_back(id);
   counters_.stale += outbox_.size() + committing_.size();
   runs_.clear();
@@ -317,7 +317,8 @@ void Pod::MakeReady(BootTime now, Held& held) {
   const JobDefinition& job = *held.job.definition;
   const Present& p = held.job.present;
   const Instant store_now = clock_.At(now);
-  if (p.to_plan || p.begun || p.lost > 0 || store_now - p.fire_time > LateThreshold(job)) {
+  const bool special = p.to_plan || p.begun || p.lost > 0 || store_now - p.fire_time > LateThreshold(job);
+  if (special && !held.marked_here) {
     if (auto settlement = SettleBeforeStart(job, p, store_now)) {
       Settled(now, held, std::move(*settlement));
       return;
@@ -339,6 +340,11 @@ void Pod::StartReady(BootTime now, Commands* out) {
     Held& held = it->second;
     --ready_count_;
     const Present& p = held.job.present;
+    if (clock_.At(now) < p.due_at) {  // the store's clock was set back meanwhile
+      held.phase = Phase::kWaiting;
+      wheel_.Add(p.due_at, {top.key, top.mark});
+      continue;
+    }
     if (held.job.definition->delivery == Delivery::kAtMostOnce && !p.begun) {
       held.phase = Phase::kBeginning;
       to_begin_.push_back({top.key, held.job.fence, p.fire_time, p.attempt});
@@ -383,6 +389,7 @@ void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
       continue;
     }
     held.job.present.begun = true;
+    held.marked_here = true;
     if (life_ != Life::kRunning) {
       Finish(now, held, {Verdict::kLost, std::nullopt, std::nullopt, "marked as started, but not started in time"});
       continue;
@@ -495,6 +502,7 @@ void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
   c.run = std::move(settlement.run);
   c.next = settlement.next;
   c.keep = KeepAfter(held, c.next, clock_.At(now));
+  held.marked_here = false;
   if (c.keep) {
     held.job.present = Advance(held.job.present, c.next);
     Arm(held);
@@ -524,7 +532,7 @@ void Pod::OnCommitted(BootTime now, const Result<CommitReply>& reply) {
     for (const JobKey key : waiting) MakeReady(now, held_.at(key));
     return;
   }
-  clock_.AddSample(reply->store_time, now);
+  clock_.AddSample(reply->store_time, commit_sent_, now);
   for (std::size_t i = 0; i < committing_.size(); ++i) OnAnswer(now, committing_[i], reply->answers[i]);
   committing_.clear();
 }
@@ -764,6 +772,7 @@ void Pod::CallCommits(BootTime now, Commands* out) {
   last_batch_size_ = committing_.size();
   if (committing_.empty()) return;
   out->commit_call = CommitCall{*session_, committing_};
+  commit_sent_ = now;
   Send(channel);
 }
 

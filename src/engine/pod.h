@@ -128,6 +128,7 @@ class Pod {
     int uncommitted = 0;            // completions that the store has not confirmed
     int uncommitted_runs = 0;       // those of them that are runs, not skips or plans
     bool waits_for_commit = false;  // due, but too far ahead of what the store has confirmed
+    bool marked_here = false;       // this pod set the present occurrence's started mark, and starts it
     bool hand_back = false;         // a user changed it: give it up as soon as it does not run
   };
   struct Run {
@@ -242,6 +243,7 @@ class Pod {
   // commits
   std::deque<Completion> outbox_;
   BootTime outbox_since_;
+  BootTime commit_sent_;
   std::vector<Completion> committing_;
   std::vector<BeginRequest> beginning_;
   std::vector<std::pair<JobKey, Fence>> releasing_;

@@ -325,7 +325,7 @@ TEST_F(ByHand, AHigherFenceReplacesTheHoldingAndCancelsItsRun) {
   Step();
   const RunId old = commands_.start.at(0).id;
   while (!commands_.claim_call) Pass(milliseconds(10)), Step();
-  pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 4, Store())}, .store_time = Store()});
+  pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 4, Store() - milliseconds(1))}, .store_time = Store()});
   Step();
   EXPECT_THAT(commands_.cancel, ElementsAre(old));
   ASSERT_THAT(commands_.start, SizeIs(1));
