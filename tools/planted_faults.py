@@ -89,13 +89,13 @@ FAULTS = [
     # --- begin, release
     Fault("begin without the fence", *_MEMORY, "row->owner == session && row->fence == request.fence &&",
           "row->owner == session &&"),
-    Fault("a started mark is not kept", *_MEMORY, "if (may) row->present.begun = true;", ""),
+    Fault("a started mark is not kept", *_MEMORY, "        row->present.begun = true;\n", ""),
     Fault("release under another fence", *_MEMORY, "row->owner != session || row->fence != fence) continue;",
           "row->owner != session) continue;"),
     # --- death
     Fault("reclaim of a session that beat again", *_MEMORY,
           "if (live != state_->sessions.end() && live->second.beat != beat) return ReclaimReply{};", ""),
-    Fault("reclaim leaves the session alive", *_MEMORY, "const bool ended = state_->sessions.erase(session) > 0;",
+    Fault("reclaim leaves the session alive", *_MEMORY, "const bool ended = state_->End(session);",
           "const bool ended = state_->sessions.contains(session);"),
     Fault("reclaim under the old fence", *_MEMORY, "      row.cancel.reset();\n      ++row.fence;\n",
           "      row.cancel.reset();\n"),

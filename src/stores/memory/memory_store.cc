@@ -63,6 +63,7 @@ bool IsSkip(Verdict verdict) {
 
 struct MemoryState {
   std::function<Instant()> clock;
+  MemoryStoreObserver* observer = nullptr;
   std::mutex mutex;  // guards all that follows
 
   std::map<SessionId, Session> sessions;  // the live ones
@@ -88,6 +89,10 @@ struct MemoryState {
       state_.greatest_fence = std::max(state_.greatest_fence, row_.fence);
       if (row_.Claimable()) state_.claimable[row_.definition->priority].insert({row_.LookAt(), row_.key});
       if (row_.owner) state_.owned_by[*row_.owner].insert(row_.key);
+      if (state_.observer != nullptr) {
+        state_.observer->OnRow(
+            {row_.key, row_.parent, *row_.definition, row_.state, row_.present, row_.owner, row_.fence, row_.IsOver()});
+      }
       if (!row_.IsOver()) return;
       if (Row* parent = row_.parent ? state_.Find(*row_.parent) : nullptr) parent->children.erase(row_.key);
       state_.rows.erase(row_.key);
@@ -134,6 +139,14 @@ struct MemoryState {
     added.fence = row.fence;
     added.sequence = ++last_sequence;
     row.settled_total += run.settles;
+    if (observer != nullptr) observer->OnRun(row.key, session, row.fence, added.info);
+  }
+
+  // True: it lived until now.
+  bool End(SessionId session) {
+    if (sessions.erase(session) == 0) return false;
+    if (observer != nullptr) observer->OnSession(session, /*live=*/false);
+    return true;
   }
 
   // The reign of the new version begins: what was planned before it is settled, or given up.
@@ -317,6 +330,7 @@ class MemoryStore final : public JobStore {
     const std::lock_guard lock(state_->mutex);
     const SessionId id = ++state_->last_session;
     state_->sessions[id] = {.pod = request.pod, .ttl = request.ttl};
+    if (state_->observer != nullptr) state_->observer->OnSession(id, /*live=*/true);
     return id;
   }
 
@@ -353,13 +367,13 @@ class MemoryStore final : public JobStore {
     const std::lock_guard lock(state_->mutex);
     const auto live = state_->sessions.find(session);
     if (live != state_->sessions.end() && live->second.beat != beat) return ReclaimReply{};
-    const bool ended = state_->sessions.erase(session) > 0;
+    const bool ended = state_->End(session);
     return ReclaimReply{.ended = ended, .jobs = state_->HandBack(session, /*lost=*/true)};
   }
 
   Status EndSession(SessionId session) override {
     const std::lock_guard lock(state_->mutex);
-    state_->sessions.erase(session);
+    state_->End(session);
     state_->HandBack(session, /*lost=*/false);
     return {};
   }
@@ -415,7 +429,10 @@ class MemoryStore final : public JobStore {
       Row* row = state_->Find(request.key);
       const bool may = row != nullptr && row->owner == session && row->fence == request.fence &&
                        row->present.fire_time == request.fire_time && row->present.attempt == request.attempt;
-      if (may) row->present.begun = true;
+      if (may) {
+        const MemoryState::Change change(*state_, *row);
+        row->present.begun = true;
+      }
       answers.push_back(may);
     }
     return answers;
@@ -678,8 +695,10 @@ class MemoryStore final : public JobStore {
 MemoryStoreFactory::MemoryStoreFactory()
     : MemoryStoreFactory([] { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }) {}
 
-MemoryStoreFactory::MemoryStoreFactory(std::function<Instant()> clock) : state_(std::make_shared<MemoryState>()) {
+MemoryStoreFactory::MemoryStoreFactory(std::function<Instant()> clock, MemoryStoreObserver* observer)
+    : state_(std::make_shared<MemoryState>()) {
   state_->clock = std::move(clock);
+  state_->observer = observer;
 }
 
 Result<std::unique_ptr<JobStore>> MemoryStoreFactory::Open() { return std::make_unique<MemoryStore>(state_); }

@@ -1,0 +1,571 @@
+#include "sim/history.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include <fmt/format.h>
+
+namespace escapement::sim {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr Duration kRecovery = seconds(16);  // after the calm, until all is as if nothing had happened
+constexpr Duration kCalm = seconds(24);      // from the calm to the end
+constexpr Duration kSlack = seconds(2);      // what is due so shortly before the end may be under way
+constexpr Duration kNormalLateness = milliseconds(150);
+constexpr Duration kGiveUp = milliseconds(900);  // a client's patience with a call
+
+// A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
+// alone.
+std::uint64_t Mix(std::uint64_t x) {  // splitmix64
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+class Chance {
+ public:
+  explicit Chance(std::uint64_t seed) : state_(Mix(seed)) {}
+  Chance& With(std::uint64_t n) { return state_ = Mix(state_ ^ n), *this; }
+  Chance& With(std::string_view text) {
+    for (const char c : text) With(static_cast<unsigned char>(c));
+    return *this;
+  }
+  std::uint64_t Next() { return state_ = Mix(state_); }
+  std::size_t Below(std::size_t n) { return static_cast<std::size_t>(Next() % n); }
+  bool Percent(int percent) { return static_cast<int>(Next() % 100) < percent; }
+  Duration UpTo(Duration longest) {
+    return Duration(static_cast<std::int64_t>(Next() % static_cast<std::uint64_t>(longest.count() + 1)));
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+Grid GridOf(Duration interval, Duration phase) { return {kEpoch + phase, interval}; }
+
+// The grid that a plan's definition means; of a later version: another interval, by the version.
+struct Planned {
+  JobDefinition definition;
+  Grid grid;
+};
+
+Planned Version(const JobDefinition& original, const Grid& grid, int version, std::uint64_t seed) {
+  if (version == 1 || grid.step.count() == 0) return {original, grid};
+  Chance chance = Chance(seed).With(original.id).With(static_cast<std::uint64_t>(version));
+  static constexpr Duration kIntervals[] = {milliseconds(250), milliseconds(700), seconds(2)};
+  const Duration interval = kIntervals[chance.Below(3)];
+  const Duration phase = chance.UpTo(interval - Duration(1));
+  Planned planned{original, GridOf(interval, phase)};
+  planned.definition.schedule = *Schedule::Every({.interval = interval, .anchor = kEpoch, .phase = phase});
+  planned.definition.payload = std::to_string(version);
+  return planned;
+}
+
+// The grids of the first versions, which a plan's definitions do not tell: made again from the seed.
+struct FirstGrid {
+  Duration interval{0};
+  Duration phase{0};
+};
+FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
+  Chance chance = Chance(seed).With("grid").With(job);
+  if (chance.Percent(15)) return {Duration(0), seconds(2) + chance.UpTo(seconds(18))};
+  static constexpr Duration kIntervals[] = {milliseconds(200), milliseconds(500), seconds(1), seconds(3)};
+  const Duration interval = kIntervals[chance.Below(4)];
+  return {interval, chance.UpTo(interval - Duration(1))};
+}
+
+JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
+  const FirstGrid grid = FirstGridOf(seed, number);
+  Chance chance = Chance(seed).With("job").With(number);
+  JobDefinition job{
+      .id = fmt::format("job{}", number),
+      .schedule = grid.interval.count() == 0
+                      ? *Schedule::At(kEpoch + grid.phase)
+                      : *Schedule::Every({.interval = grid.interval, .anchor = kEpoch, .phase = grid.phase}),
+      .task = "task"};
+  job.priority = static_cast<int>(chance.Below(11));
+  static constexpr LatePolicy kLate[] = {LatePolicy::kSkip, LatePolicy::kRunOnce, LatePolicy::kRunAll};
+  job.late = kLate[chance.Below(3)];
+  job.late_limit = 3;
+  if (chance.Percent(30)) job.delivery = Delivery::kAtMostOnce;
+  if (chance.Percent(25)) job.retry = {.max_attempts = 3, .delay = milliseconds(50)};
+  if (chance.Percent(25)) job.timeout = milliseconds(300);
+  if (chance.Percent(10)) job.lost_limit = 1;
+  return job;
+}
+
+Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs) {
+  // Crashes, freezes and cuts are what the protocol is for.
+  static constexpr EventKind kOften[] = {EventKind::kCrash, EventKind::kFreeze, EventKind::kCut, EventKind::kStop,
+                                         EventKind::kCutReplies};
+  const EventKind kind =
+      chance.Percent(40) ? kOften[chance.Below(std::size(kOften))] : static_cast<EventKind>(chance.Below(kEventKinds));
+  Event event{.kind = kind, .at = at};
+  event.target = chance.Below(pods);
+  switch (kind) {
+    case EventKind::kCrash: event.span = chance.UpTo(seconds(8)); break;
+    case EventKind::kFreeze: event.span = chance.UpTo(seconds(11)); break;
+    case EventKind::kStop: event.span = chance.UpTo(seconds(1)); break;
+    case EventKind::kCut:
+    case EventKind::kCutRequests:
+    case EventKind::kCutReplies:
+    case EventKind::kDeaf: event.span = chance.UpTo(seconds(9)); break;
+    case EventKind::kStoreDown:
+      event.span = chance.Percent(30) ? chance.UpTo(seconds(9)) : chance.UpTo(seconds(1));
+      break;
+    case EventKind::kLocksDown: event.span = chance.UpTo(seconds(9)); break;
+    case EventKind::kLossy:
+      event.percent = static_cast<int>(chance.Below(60)), event.span = chance.UpTo(seconds(5));
+      break;
+    case EventKind::kSlow: event.span = chance.UpTo(milliseconds(600)); break;
+    case EventKind::kClockStep: event.span = chance.UpTo(seconds(6)) - seconds(3); break;
+    case EventKind::kPause:
+    case EventKind::kRemove: event.span = chance.UpTo(seconds(3)), event.target = chance.Below(jobs); break;
+    case EventKind::kReschedule:
+    case EventKind::kTrigger:
+    case EventKind::kCancelRun: event.target = chance.Below(jobs); break;
+    case EventKind::kJoin: break;
+  }
+  return event;
+}
+
+class Player {
+ public:
+  Player(const HistoryPlan& plan, bool timeline)
+      : plan_(plan),
+        oracle_([this](const std::string& rule, const std::string& what) { Broken(rule, what); }),
+        world_(&oracle_) {
+    world_.on_breach = [this](const std::string& what) { Broken("what pods never do", what); };
+    world_.on_start = [this](const SimPod& pod, const StartRun& run) {
+      ++result_.counts.runs;
+      oracle_.OnStart(pod, run);
+      if (world_.t() >= plan_.calm + kRecovery) CheckLateness(run);
+    };
+    world_.on_end = [this](const SimPod& pod, RunId id) {
+      world_.Trace(pod.name(), fmt::format("its task of run {} is over", id));
+      oracle_.OnEnd(pod, id);
+    };
+    world_.on_cancel = [this](const SimPod& pod, RunId id) {
+      world_.Trace(pod.name(), fmt::format("its task of run {} is told to stop", id));
+      oracle_.OnCancel(pod, id);
+    };
+    world_.fate = [this](const SimPod& pod, CallKind kind) { return FateOf(pod, kind); };
+    world_.task = [this](const Started& started) { return TaskOf(started); };
+    if (timeline) {
+      world_.on_trace = [this](const std::string& who, const std::string& what) { Note(who, what); };
+      oracle_.trace = [this](const std::string& what) { Note("store", what); };
+    }
+  }
+
+  HistoryResult Play() {
+    for (std::size_t i = 0; i < plan_.pods; ++i) Join();
+    std::vector<JobDefinition> definitions;
+    for (std::size_t i = 0; i < plan_.jobs.size(); ++i) {
+      versions_.push_back(1);
+      if (!plan_.jobs[i]) continue;
+      definitions.push_back(*plan_.jobs[i]);
+      oracle_.Expect(plan_.jobs[i]->id, FirstGridFor(i));
+    }
+    Told(world_.admin().Enqueue(definitions).has_value());
+    world_.Tell(nullptr, Wake::kJobs);
+    for (const Event& event : plan_.events) {
+      world_.After(event.at, [this, &event] { Happen(event); });
+    }
+    world_.After(plan_.calm, [this] { Calm(); });
+    world_.RunUntil([this] { return result_.breach.has_value(); }, plan_.end);
+    if (!result_.breach) {
+      world_.RunUntil(plan_.end);
+      AtEnd();
+    }
+    HistoryCounts& counts = result_.counts;
+    counts.histories = 1;
+    counts.settled = oracle_.settled();
+    counts.skipped = oracle_.skipped();
+    counts.lost = oracle_.lost();
+    counts.calls = static_cast<std::int64_t>(world_.calls.size());
+    counts.disturbed = static_cast<std::int64_t>(result_.disturbed.size());
+    for (SimPod* pod : every_) counts.stale += static_cast<std::int64_t>(pod->pod().Counters().stale);
+    for (const std::string& warning : world_.warnings)
+      counts.ended += warning.find("showed no life") != std::string::npos;
+    return std::move(result_);
+  }
+
+ private:
+  struct Slot {
+    SimPod* pod = nullptr;
+    int lives = 0;
+    Duration cut_until{0}, requests_until{0}, replies_until{0};
+  };
+
+  void Broken(const std::string& rule, const std::string& what) {
+    if (!result_.breach) {
+      result_.breach = Breach{world_.t(), rule, what};
+      world_.Trace("RULE", rule + ": " + what);
+    }
+  }
+  void Told(bool ok) {
+    if (!ok) Broken("users are served", "a user's call failed");
+  }
+  void Note(const std::string& who, const std::string& what) {
+    result_.timeline.push_back(
+        fmt::format("{:>10.3f} s  {:<8} {}", static_cast<double>(world_.t().count()) / 1e6, who, what));
+  }
+
+  Grid FirstGridFor(std::size_t job) const {
+    const FirstGrid g = FirstGridOf(plan_.seed, job);
+    return {kEpoch + g.phase, g.interval};
+  }
+
+  // --- pods
+  void Join() {
+    slots_.emplace_back();
+    Start(slots_.size() - 1);
+  }
+  void Start(std::size_t number) {
+    Slot& slot = slots_[number];
+    starting_ = number;
+    Chance chance = Chance(plan_.seed).With("pod").With(number).With(static_cast<std::uint64_t>(slot.lives++));
+    PodSetup setup{.boot = chance.UpTo(hours(10'000))};
+    setup.options.seed = plan_.seed;
+    if (chance.Percent(30)) setup.start_delay = milliseconds(1);
+    setup.drift_ppm = static_cast<int>(chance.Below(201)) - 100;
+    slot.pod = &world_.Add(fmt::format("pod{}", number), setup);
+    every_.push_back(slot.pod);
+    number_of_[slot.pod] = number;
+    world_.Trace(slot.pod->name(), "begins");
+  }
+
+  // --- chance
+  Fate FateOf(const SimPod& pod, CallKind kind) {
+    const int n = ++call_numbers_[{&pod, kind}];
+    const auto known = number_of_.find(&pod);
+    const std::size_t number = known != number_of_.end() ? known->second : starting_;
+    const int life = slots_[number].lives;
+    const CallNumber call{fmt::format("{}.{}", pod.name(), life), kind, n};
+    Chance chance = Chance(plan_.seed).With(std::get<0>(call)).With(static_cast<std::uint64_t>(kind));
+    chance.With(static_cast<std::uint64_t>(n));
+    Fate fate;
+    if (!plan_.plain_delays) fate.delay += chance.UpTo(milliseconds(4));
+    const Duration t = world_.t();
+    if (t >= plan_.calm) return fate;
+    if (!plan_.plain_delays && chance.Percent(2)) fate.delay += chance.UpTo(kGiveUp);
+    if (t < slow_until_) fate.delay += chance.UpTo(slow_by_);
+    const Slot& slot = slots_[number];
+    if (t < store_down_until_) return {Fate::Kind::kRefused, fate.delay};
+    if (t < slot.cut_until || t < slot.requests_until) return {Fate::Kind::kRequestLost, kGiveUp};
+    if (t < slot.replies_until) return {Fate::Kind::kReplyLost, kGiveUp};
+    const int percent = t < lossy_until_ ? lossy_percent_ : plan_.lost_percent;
+    const bool hit = chance.Percent(percent);
+    static constexpr Fate::Kind kKinds[] = {Fate::Kind::kRefused, Fate::Kind::kReplyLost, Fate::Kind::kRequestLost,
+                                            Fate::Kind::kLate};
+    const Fate::Kind kind_of_loss = kKinds[chance.Below(4)];
+    const Duration late = chance.UpTo(seconds(3));
+    if (plan_.disturbed ? !plan_.disturbed->contains(call) : !hit) return fate;
+    result_.disturbed.insert(call);
+    fate.kind = kind_of_loss;
+    if (kind_of_loss == Fate::Kind::kLate) fate.late = late;
+    return fate;
+  }
+
+  Task TaskOf(const Started& started) const {
+    Task task;
+    if (plan_.plain_tasks || world_.t() >= plan_.calm) return task;
+    Chance chance = Chance(plan_.seed).With(started.job).With(static_cast<std::uint64_t>(ToMicros(started.fire_time)));
+    chance.With(static_cast<std::uint64_t>(started.attempt));
+    task.duration = chance.UpTo(milliseconds(60));
+    if (chance.Percent(5)) task.duration += chance.UpTo(seconds(2));
+    if (chance.Percent(10)) task.verdict = Verdict::kFailed, task.error = "no";
+    if (chance.Percent(2)) task.ignores_cancel = true;
+    return task;
+  }
+
+  // --- what goes wrong
+  void Happen(const Event& event) {
+    ++result_.counts.events[event.kind];
+    const Duration until = std::min(world_.t() + event.span, plan_.calm);
+    Slot* slot = event.target < slots_.size() ? &slots_[event.target] : nullptr;
+    SimPod* pod = slot != nullptr ? slot->pod : nullptr;
+    const bool well = pod != nullptr && pod->alive() && !pod->stopped() && !pod->frozen();
+    world_.Trace("EVENT", Text(event));
+    switch (event.kind) {
+      case EventKind::kCrash:
+        if (pod == nullptr || !pod->alive()) break;
+        pod->Kill();
+        At(until, [this, target = event.target] { Start(target); });
+        break;
+      case EventKind::kFreeze:
+        if (!well) break;
+        pod->Freeze();
+        At(until, [pod] { pod->Resume(); });
+        break;
+      case EventKind::kStop:
+        if (!well) break;
+        pod->Stop(event.span);
+        Join();
+        break;
+      case EventKind::kJoin: Join(); break;
+      case EventKind::kCut:
+        if (slot != nullptr) slot->cut_until = until;
+        break;
+      case EventKind::kCutRequests:
+        if (slot != nullptr) slot->requests_until = until;
+        break;
+      case EventKind::kCutReplies:
+        if (slot != nullptr) slot->replies_until = until;
+        break;
+      case EventKind::kDeaf:
+        if (pod == nullptr) break;
+        pod->deaf = true;
+        At(until, [pod] { pod->deaf = false; });
+        break;
+      case EventKind::kStoreDown: store_down_until_ = until; break;
+      case EventKind::kLocksDown:
+        world_.wakes_arrive = false;
+        At(until, [this] { world_.wakes_arrive = true; });
+        break;
+      case EventKind::kLossy: lossy_until_ = until, lossy_percent_ = event.percent; break;
+      case EventKind::kSlow: slow_until_ = world_.t() + seconds(3), slow_by_ = event.span; break;
+      case EventKind::kClockStep: world_.StepStoreClock(event.span); break;
+      default: AskFor(event); break;
+    }
+  }
+
+  // What users do.
+  void AskFor(const Event& event) {
+    const std::size_t number = event.target;
+    if (number >= plan_.jobs.size() || !plan_.jobs[number]) return;
+    const std::string& id = plan_.jobs[number]->id;
+    if (!world_.admin().Get(id)) return;  // removed just now
+    switch (event.kind) {
+      case EventKind::kPause:
+        oracle_.Disturbed(id);
+        Told(world_.admin().Pause(id).has_value());
+        At(std::min(world_.t() + event.span, plan_.calm), [this, id] { (void)world_.admin().Resume(id); });
+        break;
+      case EventKind::kReschedule: Define(number); break;
+      case EventKind::kRemove:
+        oracle_.Disturbed(id);
+        Told(world_.admin().Remove(id).has_value());
+        At(std::min(world_.t() + event.span, plan_.calm), [this, number] { Define(number); });
+        break;
+      case EventKind::kTrigger: Told(world_.admin().Trigger(id, std::nullopt).has_value()); break;
+      case EventKind::kCancelRun: (void)world_.admin().Cancel(id); break;
+      default: return;
+    }
+    world_.Tell(nullptr, Wake::kJobs);
+  }
+
+  void Define(std::size_t number) {
+    const JobDefinition& job = *plan_.jobs[number];
+    const Planned next = Version(job, FirstGridFor(number), ++versions_[number], plan_.seed);
+    if (next.grid.step.count() == 0) return;  // once is once
+    oracle_.Disturbed(job.id);
+    oracle_.Expect(job.id, next.grid);
+    Told(world_.admin().Enqueue({next.definition}).has_value());
+    world_.Tell(nullptr, Wake::kJobs);
+  }
+
+  void At(Duration time, std::function<void()> action) { world_.After(time - world_.t(), std::move(action)); }
+
+  // --- the calm
+  void Calm() { world_.Trace("EVENT", "nothing goes wrong any more"); }
+
+  void CheckLateness(const StartRun& run) {
+    const Duration late = world_.StoreNow() - run.fire_time;
+    if (run.attempt > 1 || run.job->schedule.Rate() == 0) return;
+    if (late > kNormalLateness) {
+      Broken("lateness is normal again",
+             fmt::format("{} {} starts {} ms late", run.job->id, FormatInstant(run.fire_time), late.count() / 1000));
+    }
+  }
+
+  void AtEnd() {
+    std::size_t alive = 0;
+    for (const Slot& slot : slots_) alive += slot.pod->alive() && !slot.pod->stopped();
+    oracle_.AtEnd(world_.admin(), world_.StoreNow() - kSlack, alive);
+    for (const Slot& slot : slots_) {
+      if (!slot.pod->alive() || slot.pod->stopped()) continue;
+      const PodCounters counters = slot.pod->pod().Counters();
+      if (counters.outbox > 20) Broken("outboxes empty", fmt::format("{} holds {}", slot.pod->name(), counters.outbox));
+    }
+  }
+
+  static std::string Text(const Event& e);
+
+  const HistoryPlan& plan_;
+  HistoryResult result_;
+  Oracle oracle_;
+  World world_;
+  std::vector<Slot> slots_;
+  std::vector<SimPod*> every_;
+  std::map<const SimPod*, std::size_t> number_of_;
+  std::size_t starting_ = 0;  // the pod being made, which is not in the map yet
+  std::map<std::pair<const SimPod*, CallKind>, int> call_numbers_;
+  std::vector<int> versions_;
+  Duration store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
+  int lossy_percent_ = 0;
+
+  friend std::vector<std::string> escapement::sim::Describe(const HistoryPlan& plan);
+};
+
+std::string Player::Text(const Event& e) {
+  const double s = static_cast<double>(e.span.count()) / 1e6;
+  const std::string pod = fmt::format("pod{}", e.target);
+  const std::string job = fmt::format("job{}", e.target);
+  switch (e.kind) {
+    case EventKind::kCrash: return fmt::format("{} dies, and is started again after {:.3f} s", pod, s);
+    case EventKind::kFreeze: return fmt::format("{} stands still for {:.3f} s", pod, s);
+    case EventKind::kStop: return fmt::format("{} is told to stop, with {:.3f} s of grace; another pod joins", pod, s);
+    case EventKind::kJoin: return "a pod joins";
+    case EventKind::kCut: return fmt::format("{} is cut off from the store for {:.3f} s", pod, s);
+    case EventKind::kCutRequests: return fmt::format("what {} asks of the store is lost for {:.3f} s", pod, s);
+    case EventKind::kCutReplies: return fmt::format("what the store answers {} is lost for {:.3f} s", pod, s);
+    case EventKind::kDeaf: return fmt::format("{} is cut off from the lock service for {:.3f} s", pod, s);
+    case EventKind::kStoreDown: return fmt::format("the store is down for {:.3f} s", s);
+    case EventKind::kLocksDown: return fmt::format("the lock service is down for {:.3f} s", s);
+    case EventKind::kLossy: return fmt::format("{}% of the calls are lost for {:.3f} s", e.percent, s);
+    case EventKind::kSlow: return fmt::format("calls take up to {:.3f} s longer for 3 s", s);
+    case EventKind::kClockStep: return fmt::format("the store's clock is set by {:+.3f} s", s);
+    case EventKind::kPause: return fmt::format("{} is paused for {:.3f} s", job, s);
+    case EventKind::kReschedule: return fmt::format("{} gets another interval", job);
+    case EventKind::kRemove: return fmt::format("{} is removed, and created again after {:.3f} s", job, s);
+    case EventKind::kTrigger: return fmt::format("{} is triggered", job);
+    case EventKind::kCancelRun: return fmt::format("{}'s run is cancelled", job);
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string_view EventName(EventKind kind) {
+  static constexpr std::array<std::string_view, kEventKinds> kNames = {
+      "crashes",      "freezes",   "stops",       "joins",      "cuts",     "lost requests",
+      "lost replies", "deaf pods", "store down",  "locks down", "lossy",    "slow",
+      "clock steps",  "pauses",    "reschedules", "removals",   "triggers", "cancellations"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+HistoryPlan PlanHistory(std::uint64_t seed) {
+  Chance chance = Chance(seed).With("plan");
+  HistoryPlan plan;
+  plan.seed = seed;
+  plan.pods = 2 + chance.Below(3);
+  const std::size_t jobs = 3 + chance.Below(8);
+  for (std::size_t i = 0; i < jobs; ++i) plan.jobs.emplace_back(PlanJob(seed, i));
+  plan.lost_percent = chance.Percent(50) ? static_cast<int>(chance.Below(20)) : 0;
+  const std::size_t events = 1 + chance.Below(14);
+  Duration at = milliseconds(500) + chance.UpTo(seconds(2));
+  for (std::size_t i = 0; i < events; ++i) {
+    plan.events.push_back(PlanEvent(chance, at, plan.pods + 1, jobs));
+    at += chance.Percent(50) ? chance.UpTo(milliseconds(300)) : chance.UpTo(seconds(4));
+  }
+  plan.calm = at + seconds(2);
+  plan.end = plan.calm + kCalm;
+  return plan;
+}
+
+void HistoryCounts::Add(const HistoryCounts& o) {
+  histories += o.histories;
+  runs += o.runs;
+  settled += o.settled;
+  skipped += o.skipped;
+  lost += o.lost;
+  calls += o.calls;
+  disturbed += o.disturbed;
+  stale += o.stale;
+  ended += o.ended;
+  for (const auto& [kind, n] : o.events) events[kind] += n;
+}
+
+HistoryResult RunHistory(const HistoryPlan& plan, bool timeline) { return Player(plan, timeline).Play(); }
+
+HistoryPlan Shrink(HistoryPlan plan, const std::string& rule, int tries) {
+  const auto breaks = [&](const HistoryPlan& smaller) -> std::optional<HistoryResult> {
+    if (tries-- <= 0) return std::nullopt;
+    HistoryResult result = RunHistory(smaller);
+    if (!result.breach || result.breach->rule != rule) return std::nullopt;
+    return result;
+  };
+  const auto take_if_breaks = [&](const HistoryPlan& smaller) {
+    const auto result = breaks(smaller);
+    if (result) plan = smaller;
+    return result.has_value();
+  };
+  const auto first = breaks(plan);
+  if (!first) return plan;
+  const auto without = [&](auto&& change) {
+    HistoryPlan smaller = plan;
+    change(smaller);
+    return take_if_breaks(smaller);
+  };
+  without([&](HistoryPlan& p) { p.disturbed = first->disturbed; });
+  for (bool progress = true; progress && tries > 0;) {
+    progress = false;
+    if (!plan.plain_tasks) progress |= without([](HistoryPlan& p) { p.plain_tasks = true; });
+    if (!plan.plain_delays) progress |= without([](HistoryPlan& p) { p.plain_delays = true; });
+    for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
+      if (plan.jobs[i]) progress |= without([i](HistoryPlan& p) { p.jobs[i].reset(); });
+    }
+    for (std::size_t size = std::max<std::size_t>(plan.events.size() / 2, 1);; size /= 2) {
+      for (std::size_t i = 0; i + size <= plan.events.size();) {
+        const bool gone = without([&](HistoryPlan& p) {
+          const auto begin = p.events.begin() + static_cast<std::ptrdiff_t>(i);
+          p.events.erase(begin, begin + static_cast<std::ptrdiff_t>(size));
+        });
+        progress |= gone;
+        if (!gone) i += size;
+      }
+      if (size <= 1) break;
+    }
+    if (plan.disturbed && !plan.disturbed->empty()) {
+      if (without([](HistoryPlan& p) { p.disturbed->clear(); })) progress = true;
+      const std::vector<CallNumber> calls(plan.disturbed->begin(), plan.disturbed->end());
+      for (std::size_t size = std::max<std::size_t>(calls.size() / 2, 1);; size /= 2) {
+        for (std::size_t i = 0; i < calls.size(); i += size) {
+          const auto last = std::min(i + size, calls.size());
+          if (std::none_of(calls.begin() + static_cast<std::ptrdiff_t>(i),
+                           calls.begin() + static_cast<std::ptrdiff_t>(last),
+                           [&](const CallNumber& c) { return plan.disturbed->contains(c); })) {
+            continue;
+          }
+          progress |= without([&](HistoryPlan& p) {
+            for (std::size_t k = i; k < last; ++k) p.disturbed->erase(calls[k]);
+          });
+        }
+        if (size <= 1) break;
+      }
+    }
+    while (plan.pods > 1 && without([](HistoryPlan& p) { --p.pods; })) progress = true;
+  }
+  return plan;
+}
+
+std::vector<std::string> Describe(const HistoryPlan& plan) {
+  std::vector<std::string> lines{fmt::format("{} pods", plan.pods)};
+  for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
+    if (!plan.jobs[i]) continue;
+    const JobDefinition& job = *plan.jobs[i];
+    lines.push_back(fmt::format("{}: {}{}{}", job.id, job.schedule.ToString(),
+                                job.delivery == Delivery::kAtMostOnce ? ", at most once" : "",
+                                job.retry.max_attempts > 1 ? ", up to 3 attempts" : ""));
+  }
+  for (const Event& event : plan.events) {
+    lines.push_back(fmt::format("{:.3f} s: {}", static_cast<double>(event.at.count()) / 1e6, Player::Text(event)));
+  }
+  if (plan.disturbed) {
+    for (const auto& [pod, kind, n] : *plan.disturbed) {
+      lines.push_back(fmt::format("{}: its {} number {} is disturbed", pod, CallName(kind), n));
+    }
+  } else if (plan.lost_percent > 0) {
+    lines.push_back(fmt::format("{}% of the calls are lost", plan.lost_percent));
+  }
+  return lines;
+}
+
+}  // namespace escapement::sim

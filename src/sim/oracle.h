@@ -1,0 +1,108 @@
+// What must hold at every step of a history, checked by arithmetic of its own: it shares no code with the pods, with
+// the decisions of job/settle.h or with the store's audit.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "sim/world.h"
+
+namespace escapement::sim {
+
+// The points first, first + step, ...; without a step, the first alone.
+struct Grid {
+  Instant first;
+  Duration step{0};
+  bool Has(Instant t) const;
+  std::optional<Instant> After(Instant t) const;         // the first point later than t
+  std::int64_t Count(Instant from, Instant last) const;  // points in [from, last]
+};
+
+// A rule that was broken, named the same whatever the history.
+struct Breach {
+  Duration at{0};
+  std::string rule;
+  std::string what;
+};
+
+class Oracle final : public MemoryStoreObserver {
+ public:
+  using Sink = std::function<void(const std::string& rule, const std::string& what)>;
+  using Trace = std::function<void(const std::string& what)>;
+  explicit Oracle(Sink sink) : sink_(std::move(sink)) {}
+
+  Trace trace;  // none by default
+
+  // The next definition of this job that the store is given will have this grid.
+  void Expect(const std::string& id, const Grid& grid) { grids_[id] = grid; }
+  // A user paused or removed the job, or changed its definition: its owner may run on for a moment.
+  void Disturbed(const std::string& id);
+
+  // --- what the store did
+  void OnSession(SessionId session, bool live) override;
+  void OnRow(const RowView& row) override;
+  void OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& run) override;
+
+  // --- what pods did
+  void OnStart(const SimPod& pod, const StartRun& run);
+  void OnEnd(const SimPod& pod, RunId id);
+  void OnCancel(const SimPod& pod, RunId id);
+
+  // Once all is calm: what was due before `until` is settled, whatever was removed is gone, the sums are right.
+  void AtEnd(JobStore& store, Instant until, std::size_t pods);
+
+  std::int64_t settled() const { return settled_; }
+  std::int64_t skipped() const { return skipped_; }
+  std::int64_t lost() const { return lost_; }
+
+ private:
+  using Occurrence = std::tuple<std::string, Instant, int>;  // job, fire time, attempt
+  struct Row {
+    std::string id;
+    std::vector<Grid> grids;  // of all its versions, the last reigns
+    bool child = false;
+    bool disturbed = false;
+    bool gone = false;
+    JobState state = JobState::kActive;
+    int version = 1;
+    bool begun = false;
+    Instant settled;  // the last settled point
+    std::pair<Instant, int> last;
+    std::int64_t settled_total = 0;
+    Fence fence = 0;
+    std::optional<SessionId> owner;
+  };
+  struct Running {
+    JobKey key = 0;  // 0: of no row that its pod owned
+    SessionId session = 0;
+    Occurrence occurrence;
+    Fence fence = 0;
+  };
+  struct Begun {  // an attempt that a task was started for
+    SessionId session = 0;
+    Fence fence = 0;
+    bool cancelled = false;
+    bool ended = false;
+  };
+
+  void Check(bool holds, const char* rule, const std::function<std::string()>& what) {
+    if (!holds) sink_(rule, what());
+  }
+
+  Sink sink_;
+  std::map<std::string, Grid> grids_;
+  std::map<JobKey, Row> rows_;
+  std::map<std::string, std::set<JobKey>> keys_;  // those that are not gone
+  std::set<std::string> disturbed_;
+  std::set<SessionId> live_;
+  std::map<std::pair<const SimPod*, RunId>, Running> running_;
+  std::map<Occurrence, std::vector<Begun>> begun_;
+  std::int64_t settled_ = 0, skipped_ = 0, lost_ = 0;
+};
+
+}  // namespace escapement::sim
