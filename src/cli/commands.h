@@ -12,6 +12,7 @@ void AddScheduleCommands(CommandLine& line);   // next, why
 void AddApplyCommand(CommandLine& line);       // apply
 void AddStoreCommands(CommandLine& line);      // pods, migrate, doctor
 void AddArchiveCommands(CommandLine& line);    // export, import
+void AddProveCommand(CommandLine& line);       // prove
 void AddCompletionCommand(CommandLine& line);  // completion
 
 }  // namespace escapement

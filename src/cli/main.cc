@@ -65,7 +65,7 @@ int Main(int argc, char** argv) {
   AddApplyCommand(line);
   AddArchiveCommands(line);
   AddStoreCommands(line);
-  AddStressCommand(app, &line.run);
+  AddStressCommand(app, &line.run);  AddProveCommand(line);
   AddCompletionCommand(line);
 
   std::vector<std::string> words(argv + 1, argv + argc);

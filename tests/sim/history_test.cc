@@ -1,12 +1,16 @@
-// Histories of a fixed set of seeds: the rules hold. `escapement prove` runs as many others as one likes.
+// Histories of a fixed set of seeds: the rules hold. `escapement prove` plays as many others as one likes.
 #include "sim/history.h"
-
-#include <cstdlib>
 
 #include <gmock/gmock.h>
 
+#include "sim/campaign.h"
+
 namespace escapement::sim {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::SizeIs;
 
 std::string Told(const HistoryPlan& plan) {
   std::string out;
@@ -16,22 +20,57 @@ std::string Told(const HistoryPlan& plan) {
 }
 
 TEST(History, RulesHoldWhateverHappens) {
-  HistoryCounts counts;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
-    const HistoryPlan plan = PlanHistory(seed);
-    const HistoryResult result = RunHistory(plan);
-    counts.Add(result.counts);
-    if (!result.breach) continue;
-    ADD_FAILURE() << "seed " << seed << ": " << result.breach->rule << ": " << result.breach->what << "\n"
-                  << Told(Shrink(plan, result.breach->rule));
-    return;
-  }
+  const CampaignResult result = RunCampaign({.first = 1, .seeds = 300, .threads = 2}, {});
+  ASSERT_FALSE(result.broken) << "seed " << *result.broken << ": " << result.breach->rule << ": " << result.breach->what
+                              << "\n"
+                              << Told(Shrink(PlanHistory(*result.broken), result.breach->rule));
+  const HistoryCounts& counts = result.counts;
+  EXPECT_EQ(counts.histories, 300);
   EXPECT_GT(counts.runs, 50'000);
   EXPECT_GT(counts.skipped, 100);
   EXPECT_GT(counts.lost, 10);
   EXPECT_GT(counts.stale, 100);
   EXPECT_GT(counts.ended, 100);
-  for (int kind = 0; kind < kEventKinds; ++kind) EXPECT_GT(counts.events[static_cast<EventKind>(kind)], 10) << kind;
+  for (int kind = 0; kind < kEventKinds; ++kind) {
+    const auto event = static_cast<EventKind>(kind);
+    EXPECT_GT(counts.events.contains(event) ? counts.events.at(event) : 0, 10) << EventName(event);
+  }
+}
+
+TEST(History, ASeedIsAlwaysTheSame) {
+  for (const std::uint64_t seed : {3, 17, 101}) EXPECT_EQ(Told(PlanHistory(seed)), Told(PlanHistory(seed)));
+  EXPECT_NE(Told(PlanHistory(3)), Told(PlanHistory(4)));
+}
+
+// A history that is cut off in the middle of its faults leaves something undone: the least of it is a single fault.
+TEST(History, ShrinksToWhatBreaksTheRule) {
+  int shrunk = 0;
+  for (std::uint64_t seed = 1; shrunk < 3; ++seed) {
+    HistoryPlan plan = PlanHistory(seed);
+    plan.calm += seconds(10);
+    plan.end = plan.events.back().at + seconds(3);
+    const HistoryResult result = RunHistory(plan);
+    if (!result.breach || result.breach->rule != "what is due is settled" || plan.events.size() < 5) continue;
+    ++shrunk;
+    const HistoryPlan least = Shrink(plan, result.breach->rule);
+    EXPECT_EQ(RunHistory(least).breach->rule, result.breach->rule);
+    EXPECT_LE(least.events.size(), 2u);
+    EXPECT_EQ(std::count_if(least.jobs.begin(), least.jobs.end(), [](const auto& job) { return job.has_value(); }), 1);
+    ASSERT_TRUE(least.disturbed);
+    EXPECT_LE(least.disturbed->size(), result.disturbed.size());
+    for (const CallNumber& call : *least.disturbed) {  // none can be left out
+      HistoryPlan smaller = least;
+      smaller.disturbed->erase(call);
+      EXPECT_FALSE(RunHistory(smaller).breach);
+    }
+  }
+}
+
+TEST(Campaign, PlaysTheSameSeedsOnAnyNumberOfThreads) {
+  const CampaignResult one = RunCampaign({.first = 500, .seeds = 20, .threads = 1}, {});
+  const CampaignResult three = RunCampaign({.first = 500, .seeds = 20, .threads = 3}, {});
+  EXPECT_EQ(one.counts.runs, three.counts.runs);
+  EXPECT_EQ(one.counts.events, three.counts.events);
 }
 
 }  // namespace
