@@ -19,6 +19,7 @@
 #include <gtest/gtest.h>
 
 #include "job/archive.h"
+#include "job/audit_ledger.h"
 #include "job/settle.h"
 #include "job/text.h"
 #include "ports/job_store.h"
@@ -175,6 +176,25 @@ class StoreContract : public testing::TestWithParam<StoreUnderTest> {
     std::vector<std::string> ids;
     for (const ArchivedJob& job : jobs) ids.push_back(job.definition.id);
     return ids;
+  }
+
+  // What the audit of the whole ledger finds.
+  static LedgerAudit AuditLedgerOf(JobStore& store, const AuditOptions& options = {}) {
+    const LedgerSource source = {
+        .now = [&] { return store.Now(); },
+        .jobs = [&](const std::string& after, int limit) { return store.ExportJobs(after, limit); },
+        .runs = [&](const std::vector<std::string>& ids, const std::optional<RunPosition>& after,
+                    int limit) { return store.ExportRuns(ids, after, limit); },
+    };
+    return Must(AuditLedger(source, options, /*history_days=*/7));
+  }
+  static void ExpectTheLawHolds(const LedgerAudit& audit) {
+    EXPECT_EQ(audit.breaches, 0);
+    for (const Breach& breach : audit.named) {
+      ADD_FAILURE() << breach.job_id << ": " << BreachName(breach.kind) << " from " << FormatInstant(breach.first)
+                    << " to " << FormatInstant(breach.last) << ", points " << breach.points << ", settled "
+                    << breach.settled;
+    }
   }
 
   // Jobs in all the states that they can be in.

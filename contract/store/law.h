@@ -23,6 +23,37 @@ TEST_P(StoreContract, TheAuditFindsPointsWithoutAVerdict) {
   EXPECT_EQ(Must(store_->AuditWindow("none", start_, start_ + kDay)).jobs, 0);
 }
 
+// Rows that nobody settled so: an import adds history to jobs that know nothing of it.
+TEST_P(StoreContract, TheAuditOfTheLedgerNamesWhatBreaksTheLaw) {
+  const SessionId session = OpenSession();
+  ClaimedJob job = Own(session, Hourly("job-1"));
+  for (int i = 0; i < 4; ++i) {
+    const Completion completion = Finish(job, Verdict::kSucceeded, /*keep=*/true);
+    ASSERT_EQ(Commit(session, completion).outcome, CommitOutcome::kApplied);
+    job.present = Advance(job.present, completion.next);
+  }
+  Enqueue(Hourly("job-2"));
+  ExpectTheLawHolds(AuditLedgerOf(*store_));
+  const Instant first = start_ + 10 * kMinute;
+  const auto row = [&](const std::string& id, Instant fire_time) {
+    return RunInfo{.job_id = id, .fire_time = fire_time, .last_fire = fire_time, .settled_at = start_, .pod = "rogue"};
+  };
+  RunInfo triggered = row("job-1", first + 2 * kHour);
+  triggered.triggered = true;
+  Must(store_->ImportRuns(
+      {row("job-1", first + kHour), row("job-1", first + kHour + kMinute), triggered, row("job-2", first)}));
+  const LedgerAudit audit = AuditLedgerOf(*store_);
+  std::vector<std::string> named;
+  for (const Breach& b : audit.named) {
+    named.push_back(b.job_id + " " + std::string(BreachName(b.kind)) + " " + FormatDuration(b.first - first));
+  }
+  EXPECT_THAT(named, testing::ElementsAre("job-1 doubled 1h", "job-1 off_grid 1h1m", "job-2 ahead 0s"));
+  EXPECT_EQ(audit.counts.expected, 4);
+  ASSERT_EQ(audit.named.at(0).runs.size(), 2U);
+  EXPECT_EQ(audit.named.at(0).runs[0].pod + audit.named.at(0).runs[1].pod, "roguepod");
+  ExpectTheLawHolds(AuditLedgerOf(*store_, {.from = first + 2 * kHour, .to = {}}));
+}
+
 TEST_P(StoreContract, RacingPodsSettleEachPointOnce) {
   constexpr int kJobs = 40;
   constexpr int kPoints = 12;
@@ -62,6 +93,7 @@ TEST_P(StoreContract, RacingPodsSettleEachPointOnce) {
     }
   }
   EXPECT_EQ(failures, 0);
+  ExpectTheLawHolds(AuditLedgerOf(*store_));
   const Audit audit = Must(store_->AuditWindow("job-", start_, end + kDay));
   EXPECT_EQ(audit.expected, kJobs * kPoints);
   EXPECT_EQ(audit.missing, 0);
@@ -207,6 +239,10 @@ TEST_P(StoreContract, TheLawHoldsOverRandomHistories) {
     std::int64_t settled = 0;
     for (const auto& [verdict, count] : audit.settled) settled += count;
     EXPECT_EQ(settled, audit.expected);
+    const LedgerAudit whole = AuditLedgerOf(*store_, {.id_prefix = prefix});
+    ExpectTheLawHolds(whole);
+    EXPECT_EQ(whole.counts.jobs, kJobs);
+    EXPECT_GE(whole.counts.expected, audit.expected) << "some are settled already that end after the window";
     Must(store_->EndSession(last.session));
     for (int i = 0; i < kJobs; ++i) Must(store_->Remove(prefix + std::to_string(i)));
   }

@@ -1,6 +1,7 @@
 // The whole public interface.
 #pragma once
 
+#include "escapement/audit.h"
 #include "escapement/handler.h"
 #include "escapement/job.h"
 #include "escapement/process.h"

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "escapement/audit.h"
 #include "escapement/handler.h"
 #include "escapement/job.h"
 #include "escapement/report.h"
@@ -92,6 +93,11 @@ class Scheduler {
   [[nodiscard]] virtual Result<std::vector<PodInfo>> Pods() = 0;
   // The conservation law for all jobs whose id starts with `id_prefix`, over points in [from, to).
   [[nodiscard]] virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
+  // The conservation law, occurrence by occurrence, from the ledger alone; right while pods run. Trusts that no pod
+  // keeps less history than this scheduler's `history_days`. kInvalidArgument for a window of which nothing can be
+  // judged, kNotFound for a job that is not there. Removed jobs are not judged: their schedules went with them. Reads
+  // all retained history of the jobs asked for, in pages.
+  [[nodiscard]] virtual Result<LedgerAudit> AuditLedger(const AuditOptions& options) = 0;
   // The store's clock, read now.
   [[nodiscard]] virtual Result<Instant> StoreTime() = 0;
 

@@ -10,6 +10,7 @@ void AddJobCommands(CommandLine& line);        // add, list, show, runs
 void AddControlCommands(CommandLine& line);    // pause, resume, trigger, cancel, remove
 void AddScheduleCommands(CommandLine& line);   // next, why
 void AddApplyCommand(CommandLine& line);       // apply
+void AddAuditCommand(CommandLine& line);       // audit
 void AddStoreCommands(CommandLine& line);      // pods, migrate, doctor
 void AddArchiveCommands(CommandLine& line);    // export, import
 void AddProveCommand(CommandLine& line);       // prove

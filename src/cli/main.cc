@@ -64,6 +64,7 @@ int Main(int argc, char** argv) {
   AddScheduleCommands(line);
   AddApplyCommand(line);
   AddArchiveCommands(line);
+  AddAuditCommand(line);
   AddStoreCommands(line);
   AddStressCommand(app, &line.run);  AddProveCommand(line);
   AddCompletionCommand(line);

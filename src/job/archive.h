@@ -27,6 +27,9 @@ struct ArchivedJob {
   Present present;
   std::int64_t settled_total = 0;
   std::vector<Reign> reigns;  // by time; a version that never planned has none
+  // Of a store that keeps only so many rows of a job: the greatest instant whose history was dropped. No archive has
+  // it.
+  std::optional<Instant> dropped = {};
   friend bool operator==(const ArchivedJob&, const ArchivedJob&) = default;
 };
 

@@ -14,6 +14,7 @@
 #include "executors/function/function_executor.h"
 #include "executors/process/process_runner.h"
 #include "job/archive_json.h"
+#include "job/audit_ledger.h"
 #include "scheduler/services.h"
 
 namespace escapement {
@@ -211,6 +212,16 @@ class SchedulerImpl : public Scheduler {
   }
   Result<Audit> AuditWindow(const std::string& prefix, Instant from, Instant to) override {
     return Locked([&](JobStore& s) { return s.AuditWindow(prefix, from, to); });
+  }
+  Result<LedgerAudit> AuditLedger(const AuditOptions& options) override {
+    const LedgerSource source = {
+        .now = [this] { return StoreTime(); },
+        .jobs = [this](const std::string& after,
+                       int limit) { return Locked([&](JobStore& s) { return s.ExportJobs(after, limit); }); },
+        .runs = [this](const std::vector<std::string>& ids, const std::optional<RunPosition>& after,
+                       int limit) { return Locked([&](JobStore& s) { return s.ExportRuns(ids, after, limit); }); },
+    };
+    return escapement::AuditLedger(source, options, options_.history_days);
   }
   Result<Instant> StoreTime() override {
     return Locked([](JobStore& s) { return s.Now(); });

@@ -5,7 +5,7 @@ import subprocess
 
 import program
 
-COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply migrate doctor export import "
+COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply migrate audit doctor export import "
             "completion stress").split()
 
 

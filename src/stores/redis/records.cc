@@ -130,7 +130,7 @@ JobInfo InfoOf(const JobRow& row) {
 }
 
 ArchivedJob ArchiveOf(const JobRow& row) {
-  return AtRest({row.definition, row.state, row.present, row.settled_total, row.reigns});
+  return AtRest({row.definition, row.state, row.present, row.settled_total, row.reigns, row.dropped});
 }
 
 ReignTexts WriteReigns(const std::vector<Reign>& reigns) {
