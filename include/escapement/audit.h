@@ -50,18 +50,19 @@ struct AuditOptions {
 // What an audit found. Of each job the points are judged that lie in the window, not before the history that the store
 // retains, and not after the job's cursor: what is due but not settled yet, retries included, breaks no law.
 struct LedgerAudit {
-  Instant from;                    // of the window, as judged
-  Instant to;                      // exclusive
-  Instant retained_from;           // history of older points may have been dropped: they are not judged
-  Audit counts;                    // of points; settled = expected - missing + doubled, by verdict
-  std::int64_t unsettled = 0;      // points of the window that are due, beyond their jobs' cursors: not judged
-  std::int64_t off_grid = 0;       // rows of history
-  std::int64_t miscounted = 0;     // rows of history
-  std::int64_t ahead = 0;          // rows of history
-  std::int64_t totals = 0;         // jobs; judged only without `from` and `to`, for a counter knows no window
-  std::int64_t passed_over = 0;    // jobs that were removed, or whose history was dropped, while they were read
-  std::int64_t breaches = 0;       // all, named or not
-  std::vector<Breach> named = {};  // the first of them, by job and by time
+  Instant from;                  // of the window, as judged
+  Instant to;                    // exclusive
+  Instant retained_from;         // history of older points may have been dropped: they are not judged
+  Audit counts;                  // of points; settled = expected - missing + doubled, by verdict
+  std::int64_t unsettled = 0;    // points of the window that are due, beyond their jobs' cursors: not judged
+  std::int64_t off_grid = 0;     // rows of history
+  std::int64_t miscounted = 0;   // rows of history
+  std::int64_t ahead = 0;        // rows of history
+  std::int64_t totals = 0;       // jobs; judged only without `from` and `to`, for a counter knows no window
+  std::int64_t passed_over = 0;  // jobs that were removed, or whose history was dropped, while they were read
+  std::vector<std::string> unreadable = {};  // jobs that a newer program wrote and this one cannot read: not judged
+  std::int64_t breaches = 0;                 // all, named or not
+  std::vector<Breach> named = {};            // the first of them, by job and by time
 
   bool Holds() const { return breaches == 0; }
 };

@@ -82,6 +82,7 @@ struct JobInfo {
   std::optional<std::string> owner_pod;
   std::int64_t fence = 0;
   std::int64_t settled_total = 0;
+  std::string unreadable = {};  // why `definition` is its id alone: a newer program wrote what this one does not know
 };
 
 // One line of history: an attempt, or a skipped stretch of occurrences.

@@ -42,6 +42,11 @@ struct SchedulerOptions {
 struct ArchiveCounts {
   std::int64_t jobs = 0;
   std::int64_t runs = 0;
+  std::vector<std::string> skipped = {};  // jobs that an export left out
+};
+
+struct ExportOptions {
+  bool skip_unreadable = false;  // leave out jobs that this program cannot read, with their history
 };
 
 // Thread-safe. The destructor stops the pod without grace.
@@ -87,6 +92,7 @@ class Scheduler {
 
   // --- questions
   [[nodiscard]] virtual Result<JobInfo> Get(const std::string& id) = 0;
+  // Jobs that a newer program wrote and this one cannot read are among them: see JobInfo::unreadable.
   [[nodiscard]] virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
   [[nodiscard]] virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
   [[nodiscard]] virtual Result<StoreStats> Stats() = 0;
@@ -95,8 +101,8 @@ class Scheduler {
   [[nodiscard]] virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;
   // The conservation law, occurrence by occurrence, from the ledger alone; right while pods run. Trusts that no pod
   // keeps less history than this scheduler's `history_days`. kInvalidArgument for a window of which nothing can be
-  // judged, kNotFound for a job that is not there. Removed jobs are not judged: their schedules went with them. Reads
-  // all retained history of the jobs asked for, in pages.
+  // judged, kNotFound for a job that is not there, kUnsupported for one that this program cannot read. Removed jobs are
+  // not judged: their schedules went with them. Reads all retained history of the jobs asked for, in pages.
   [[nodiscard]] virtual Result<LedgerAudit> AuditLedger(const AuditOptions& options) = 0;
   // The store's clock, read now.
   [[nodiscard]] virtual Result<Instant> StoreTime() = 0;
@@ -104,9 +110,11 @@ class Scheduler {
   // --- carrying jobs from store to store
   // Hands all jobs with their history to `sink` as the lines of an archive, JSON without the line's end. An error of
   // the sink ends it and is returned. While pods run, jobs move on between the pages that are read, so that a run may
-  // be in the archive that its job does not know yet: pause the pods for an exact copy.
+  // be in the archive that its job does not know yet: pause the pods for an exact copy. kUnsupported, naming it, for a
+  // job that a newer program wrote and this one cannot read.
   using LineSink = std::function<Status(std::string_view line)>;
-  [[nodiscard]] virtual Result<ArchiveCounts> Export(const LineSink& sink) = 0;
+  [[nodiscard]] virtual Result<ArchiveCounts> Export(const LineSink& sink, const ExportOptions& options) = 0;
+  [[nodiscard]] Result<ArchiveCounts> Export(const LineSink& sink) { return Export(sink, {}); }
   // Adds the jobs and the history of an archive; `source` gives the next line, or none. Jobs come in batches, all or
   // none of each; an error names the line, and what stands before the batch is in the store. kInvalidArgument for what
   // is no archive, kConflict when a job is there already.

@@ -9,6 +9,7 @@
 #include "cli/job_file.h"
 #include "cli/job_view.h"
 #include "cli/output.h"
+#include "job/errors.h"
 
 namespace escapement {
 namespace {
@@ -35,7 +36,10 @@ Result<std::map<std::string, JobDefinition>> JobsBelow(Scheduler& scheduler, con
   while (true) {
     auto page = scheduler.List(filter);
     if (!page) return tl::unexpected(page.error());
-    for (const JobInfo& job : *page) found.emplace(job.definition.id, job.definition);
+    for (const JobInfo& job : *page) {
+      if (!job.unreadable.empty()) return Unreadable(job.definition.id, job.unreadable);
+      found.emplace(job.definition.id, job.definition);
+    }
     if (static_cast<int>(page->size()) < kPage) return found;
     filter.after_id = page->back().definition.id;
   }

@@ -20,6 +20,7 @@ namespace {
 struct ArchiveOptions {
   CommonOptions common;
   std::string file = "-";
+  ExportOptions exporting;
 };
 
 tl::unexpected<Error> SystemFailure(const char* what, const std::string& file) {
@@ -99,13 +100,18 @@ int Export(const ArchiveOptions& o) {
   Result<ArchiveCounts> counts;
   {
     Progress progress;
-    counts = (*scheduler)->Export([&](std::string_view line) {
+    const auto write = [&](std::string_view line) {
       progress.Count();
       return out.Write(line);
-    });
+    };
+    counts = (*scheduler)->Export(write, o.exporting);
+  }
+  if (!counts && counts.error().code == Code::kUnsupported) {
+    return Complain({Code::kUnsupported, counts.error().message + " (--skip-unreadable leaves it out)"});
   }
   if (!counts) return Complain(counts.error());
   if (auto status = out.Close(); !status) return Complain(status.error());
+  WarnUnreadable(counts->skipped);
   if (isatty(STDERR_FILENO) == 1) fmt::print(stderr, "exported {} jobs and {} runs\n", counts->jobs, counts->runs);
   return 0;
 }
@@ -200,6 +206,8 @@ void AddArchiveCommands(CommandLine& line) {
 The file is whole or absent, and only its owner can read it. For an exact copy, let no pod run meanwhile.)",
                                   out, Export);
   exporter->add_option("file", out->file, "To write; - or none: standard output")->type_name("FILE");
+  exporter->add_flag("--skip-unreadable", out->exporting.skip_unreadable,
+                     "Leave out jobs that a newer version wrote and this one cannot read");
   AddStoreOptions(exporter, &out->common);
 
   auto in = std::make_shared<ArchiveOptions>();

@@ -67,8 +67,8 @@ void PrintAsJson(const LedgerAudit& audit) {
                      {"doubled", audit.counts.doubled},  {"off_grid", audit.off_grid},
                      {"miscounted", audit.miscounted},   {"ahead", audit.ahead},
                      {"totals", audit.totals},           {"unsettled", audit.unsettled},
-                     {"passed_over", audit.passed_over}, {"breaches", audit.breaches},
-                     {"named", OutputJson::array()}};
+                     {"passed_over", audit.passed_over}, {"unreadable", audit.unreadable},
+                     {"breaches", audit.breaches},       {"named", OutputJson::array()}};
   for (const auto& [verdict, count] : audit.counts.settled) json["settled"][VerdictKey(verdict)] = count;
   for (const Breach& breach : audit.named) json["named"].push_back(BreachView(breach));
   PrintJson(json);

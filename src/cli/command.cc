@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/output.h"
+
 namespace escapement {
 namespace {
 
@@ -94,6 +96,19 @@ int Complain(const Error& error) {
   std::fflush(stdout);
   fmt::print(stderr, "escapement: {}\n", message);
   return error.code == Code::kInvalidArgument ? kBadInput : kFailure;
+}
+
+void WarnUnreadable(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 10;
+  if (names.empty()) return;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(names.size(), kNamed); ++i) {
+    text += fmt::format("{}'{}'", i == 0 ? "" : ", ", OneLine(names[i]));
+  }
+  if (names.size() > kNamed) text += fmt::format(" and {} more", names.size() - kNamed);
+  std::fflush(stdout);
+  fmt::print(stderr, "escapement: warning: left out, because a newer version wrote what this one cannot read: {}\n",
+             text);
 }
 
 Instant SystemNow() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }

@@ -62,6 +62,9 @@ enum class Schema {
 // One line on standard error; the exit status: 2 for what was asked wrongly, else 1.
 int Complain(const Error& error);
 
+// Warns on standard error of jobs that a newer program wrote and this one cannot read. They are left out.
+void WarnUnreadable(const std::vector<std::string>& names);
+
 Instant SystemNow();
 
 }  // namespace escapement

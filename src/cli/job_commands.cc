@@ -146,10 +146,15 @@ int List(const ListOptions& o) {
   if (o.state) filter.state = StateByName(*o.state);
   Table table({"NAME", "STATE", "NEXT", "SCHEDULE", "RUNS", "POD"});
   JsonList json;
+  std::vector<std::string> unreadable;
   for (bool more = true; more;) {
     auto jobs = (*scheduler)->List(filter);
     if (!jobs) return Complain(jobs.error());
     for (const JobInfo& job : *jobs) {
+      if (!job.unreadable.empty()) {
+        unreadable.push_back(job.definition.id);
+        continue;
+      }
       if (o.common.json) {
         json.Add(JobView(job, /*reveal=*/false));
         continue;
@@ -166,6 +171,7 @@ int List(const ListOptions& o) {
   } else {
     table.Finish("there are no such jobs");
   }
+  WarnUnreadable(unreadable);
   return 0;
 }
 
@@ -175,7 +181,8 @@ void AddList(CommandLine& line) {
   escapement list
   escapement list billing/ --state paused
   escapement list --json | jq -r '.[].name'
-In a pipe, separated by tabs: name, state, next fire time, schedule, what it runs, pod.)",
+In a pipe, separated by tabs: name, state, next fire time, schedule, what it runs, pod.
+Jobs that a newer version wrote and this one cannot read are left out with a warning; the exit status stays 0.)",
                               o, List);
   list->add_option("prefix", o->prefix, "Only names that begin so")->type_name("PREFIX");
   list->add_option("--state", o->state, "active, paused or finished")

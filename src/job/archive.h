@@ -30,6 +30,9 @@ struct ArchivedJob {
   // Of a store that keeps only so many rows of a job: the greatest instant whose history was dropped. No archive has
   // it.
   std::optional<Instant> dropped = {};
+  // Why the job cannot be carried: a newer program wrote a definition or a schedule that this one does not know. The
+  // definition is its id alone then, or the reigns are not complete.
+  std::string unreadable = {};
   friend bool operator==(const ArchivedJob&, const ArchivedJob&) = default;
 };
 

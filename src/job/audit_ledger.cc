@@ -34,7 +34,8 @@ class Auditor {
         const std::string& id = job.definition.id;
         const bool is_wanted = options_.job_id ? id == wanted : id.starts_with(wanted);
         if (!is_wanted && id > wanted) more = false;  // none comes after it
-        if (is_wanted) jobs.push_back(LedgerOf(job));
+        if (is_wanted && options_.job_id && !job.unreadable.empty()) return Unreadable(id, job.unreadable);
+        if (is_wanted) Take(job, jobs);
         after = id;
       }
       page->clear();
@@ -58,6 +59,14 @@ class Auditor {
     if (audit_.from < audit_.to) return {};
     return bad(fmt::format("it ends before {}: of {} days of history, what is older may be dropped",
                            FormatInstant(audit_.retained_from), history_days));
+  }
+
+  void Take(const ArchivedJob& job, std::vector<LedgerJob>& jobs) {
+    if (job.unreadable.empty()) {
+      jobs.push_back(LedgerOf(job));
+    } else {
+      audit_.unreadable.push_back(job.definition.id);
+    }
   }
 
   // In groups whose rows fill about one page, so that jobs with few rows cost no page each.

@@ -23,7 +23,8 @@ struct LedgerSource {
 
 // Each job is read before its rows and again after them. The first tells what must be among the rows, the second what
 // may be, and whether it still is the same job: so nothing that pods do meanwhile looks like a breach.
-// kInvalidArgument for a window of which nothing can be judged, kNotFound for a job that is not there.
+// kInvalidArgument for a window of which nothing can be judged, kNotFound for a job that is not there,
+// kUnsupported for one that cannot be read.
 [[nodiscard]] Result<LedgerAudit> AuditLedger(const LedgerSource& source, const AuditOptions& options,
                                               int history_days);
 

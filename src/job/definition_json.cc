@@ -118,4 +118,11 @@ Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view text) 
   return job;
 }
 
+JobDefinition DefinitionOrId(std::string id, std::string_view json, std::string* unreadable) {
+  auto definition = DefinitionFromJson(id, json);
+  if (definition) return *std::move(definition);
+  *unreadable = std::move(definition.error().message);
+  return {.id = std::move(id), .schedule = Schedule::At(Instant()).value(), .task = {}};
+}
+
 }  // namespace escapement

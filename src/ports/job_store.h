@@ -174,6 +174,8 @@ class JobStore {
   // Asks the owners of the job's runs under way, triggered ones included, to cancel them: rows that are owned and whose
   // time to look has come. Beat tells them. kConflict: nothing of the job is under way.
   virtual Status Cancel(const std::string& id) = 0;
+  // kUnsupported, naming it, for a job that this program cannot read. List and ExportJobs give such a job like any
+  // other, with the reason in `unreadable`, so that one bad job spoils no list.
   virtual Result<JobInfo> Get(const std::string& id) = 0;
   virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
   virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;

@@ -15,6 +15,7 @@
 #include "executors/process/process_runner.h"
 #include "job/archive_json.h"
 #include "job/audit_ledger.h"
+#include "job/errors.h"
 #include "scheduler/services.h"
 
 namespace escapement {
@@ -43,7 +44,8 @@ constexpr int kRunsPage = 5000;
 
 // `with_store`: runs a call with the client's store. Between the pages others may use it.
 template <typename WithStore>
-Result<ArchiveCounts> ExportArchive(const WithStore& with_store, const Scheduler::LineSink& sink) {
+Result<ArchiveCounts> ExportArchive(const WithStore& with_store, const Scheduler::LineSink& sink,
+                                    const ExportOptions& options) {
   ArchiveCounts counts;
   if (auto s = sink(ArchiveLine(ArchiveHeader{})); !s) return tl::unexpected(s.error());
   std::string after_job;
@@ -51,16 +53,21 @@ Result<ArchiveCounts> ExportArchive(const WithStore& with_store, const Scheduler
     auto jobs = with_store([&](JobStore& s) { return s.ExportJobs(after_job, kJobsPage); });
     if (!jobs) return tl::unexpected(jobs.error());
     more_jobs = static_cast<int>(jobs->size()) == kJobsPage;
+    if (jobs->empty()) break;
+    after_job = jobs->back().definition.id;
     std::vector<std::string> ids;
     for (ArchivedJob& job : *jobs) {
+      if (!job.unreadable.empty()) {
+        if (!options.skip_unreadable) return Unreadable(job.definition.id, job.unreadable);
+        counts.skipped.push_back(job.definition.id);
+        continue;
+      }
       ids.push_back(job.definition.id);
       ++counts.jobs;
       if (auto s = sink(ArchiveLine(std::move(job))); !s) return tl::unexpected(s.error());
     }
-    if (ids.empty()) break;
-    after_job = ids.back();
     std::optional<RunPosition> after_run;
-    for (bool more_runs = true; more_runs;) {
+    for (bool more_runs = !ids.empty(); more_runs;) {
       auto runs = with_store([&](JobStore& s) { return s.ExportRuns(ids, after_run, kRunsPage); });
       if (!runs) return tl::unexpected(runs.error());
       more_runs = static_cast<int>(runs->size()) == kRunsPage;
@@ -227,8 +234,9 @@ class SchedulerImpl : public Scheduler {
     return Locked([](JobStore& s) { return s.Now(); });
   }
 
-  Result<ArchiveCounts> Export(const LineSink& sink) override {
-    return ExportArchive([this](const auto& call) { return Locked(call); }, sink);
+  using Scheduler::Export;
+  Result<ArchiveCounts> Export(const LineSink& sink, const ExportOptions& options) override {
+    return ExportArchive([this](const auto& call) { return Locked(call); }, sink, options);
   }
   Result<ArchiveCounts> Import(const LineSource& source) override {
     auto counts = ImportArchive([this](const auto& call) { return Locked(call); }, source);

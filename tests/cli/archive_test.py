@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import stat
 
 import program
@@ -85,6 +86,38 @@ class ArchiveTest(program.CliTest):
         self.refused("import", "none.jsonl", status=1)
         self.refused("export", "no/such/directory/jobs.jsonl", status=1)
         self.assertEqual([p.name for p in self.home.iterdir() if "jobs" in p.name], [])
+
+    def test_a_job_of_a_newer_version_spoils_nothing_else(self):
+        for name in ("a", "b", "c"):
+            self.run_cli("add", name, "every 1h", "--", "true")
+        database = sqlite3.connect(self.home / ".local/state/escapement/escapement.db")
+        with database:
+            database.execute("UPDATE definitions SET definition = json_set(definition, '$.moon_phase', 'full') "
+                             "WHERE job = (SELECT key FROM jobs WHERE id = 'b')")
+        database.close()
+        for options in ((), ("--json",)):
+            listed = self.done("list", *options)
+            self.assertEqual(listed.returncode, 0)
+            self.assertEqual(listed.stderr.count("\n"), 1, listed.stderr)
+            self.assertIn("newer version wrote what this one cannot read: 'b'\n", listed.stderr)
+        self.assertEqual([job["name"] for job in json.loads(listed.stdout)], ["a", "c"])
+        self.assertIn("job 'b' cannot be read", self.refused("show", "b", status=1))
+        line = self.refused("export", "jobs.jsonl", status=1)
+        self.assertIn("job 'b' cannot be read", line)
+        self.assertIn("--skip-unreadable", line)
+        self.assertFalse((self.home / "jobs.jsonl").exists())
+        exported = self.done("export", "--skip-unreadable")
+        self.assertEqual(exported.returncode, 0)
+        self.assertIn(": 'b'\n", exported.stderr)
+        self.assertEqual([json.loads(line)["job"]["id"] for line in exported.stdout.splitlines()[1:-1]], ["a", "c"])
+        audit = self.done("audit", "--json")
+        self.assertEqual((audit.returncode, json.loads(audit.stdout)["unreadable"]), (0, ["b"]))
+        self.assertIn("'b'", audit.stderr)
+        self.refused("audit", "--job", "b")
+        self.write("jobs.toml", "[jobs.a]\nschedule = 'every 1h'\ncommand = ['true']\n")
+        self.assertIn("job 'b' cannot be read", self.refused("apply", "-f", "jobs.toml", status=1))
+        self.run_cli("remove", "b")
+        self.assertEqual(self.done("list").stderr, "")
 
     def test_progress_is_for_terminals(self):
         self.run_cli("add", "a", "every 1h", "--", "true")

@@ -109,6 +109,73 @@ TEST(SchedulerOnServers, AJobThatThisProgramCannotReadHarmsNoOther) {
   ASSERT_TRUE(scheduler.Every("later", {.interval = std::chrono::milliseconds(50)}, "count"));
   EXPECT_TRUE(Eventually([&] { return runs >= 3; })) << "it claims on";
   EXPECT_TRUE(scheduler.Stop(std::chrono::seconds(5)));
+  const auto no_sink = [](std::string_view) -> Status { return {}; };
+  const auto refused = scheduler.Export(no_sink);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kUnsupported);
+  EXPECT_THAT(refused.error().message,
+              testing::AllOf(testing::HasSubstr("'from the future'"), testing::HasSubstr("moon_phase")));
+  const auto exported = scheduler.Export(no_sink, {.skip_unreadable = true});
+  ASSERT_TRUE(exported) << exported.error().message;
+  EXPECT_EQ(exported->jobs, 2);
+  EXPECT_THAT(exported->skipped, testing::ElementsAre("from the future"));
+  const auto audit = scheduler.AuditLedger({});
+  ASSERT_TRUE(audit) << audit.error().message;
+  EXPECT_TRUE(audit->Holds());
+  EXPECT_EQ(audit->counts.jobs, 2);
+  EXPECT_THAT(audit->unreadable, testing::ElementsAre("from the future"));
+  const auto alone = scheduler.AuditLedger({.job_id = "from the future"});
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().code, Code::kUnsupported);
+}
+
+TEST(SchedulerOnServers, TheAuditNamesWhatWasBrokenInTheLedger) {
+  const Urls urls = EmptyServers();
+  auto opened = Scheduler::Open({.store_url = urls.store, .locks_url = urls.locks, .pod_name = "pod"});
+  ASSERT_TRUE(opened) << opened.error().message;
+  Scheduler& scheduler = **opened;
+  ASSERT_TRUE(scheduler.Migrate());
+  scheduler.Handle("work", [](const RunContext&) -> Status { return {}; });
+  ASSERT_TRUE(scheduler.Start());
+  ASSERT_TRUE(scheduler.Every("a", {.interval = std::chrono::milliseconds(10)}, "work"));
+  ASSERT_TRUE(scheduler.Every("b", {.interval = std::chrono::milliseconds(20)}, "work"));
+  ASSERT_TRUE(Eventually([&] {
+    auto audit = scheduler.AuditLedger({});  // while the pod runs
+    EXPECT_TRUE(audit && audit->Holds());
+    return !audit || !audit->Holds() || audit->counts.expected > 60;
+  }));
+  ASSERT_TRUE(scheduler.Stop(std::chrono::seconds(5)));
+
+  const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(urls.store.c_str()), PQfinish);
+  const auto ask = [&](const std::string& sql) {
+    const std::unique_ptr<PGresult, decltype(&PQclear)> done(PQexec(connection.get(), sql.c_str()), PQclear);
+    EXPECT_EQ(PQresultStatus(done.get()), PGRES_TUPLES_OK) << PQerrorMessage(connection.get());
+    EXPECT_EQ(PQntuples(done.get()), 1) << sql;
+    return PQntuples(done.get()) == 1 ? FromMicros(std::stoll(PQgetvalue(done.get(), 0, 0))) : Instant();
+  };
+  const std::string nth_of_a =
+      " FROM escapement.runs r WHERE (r.job, r.fire_time) = (SELECT job, fire_time FROM escapement.runs WHERE settles "
+      "= 1 "
+      "AND job = (SELECT key FROM escapement.jobs WHERE id = 'a') ORDER BY fire_time OFFSET {} LIMIT 1)";
+  const std::string micros = "(extract(epoch FROM {}) * 1000000)::bigint";
+  const Instant lost = ask("DELETE" + fmt::format(fmt::runtime(nth_of_a), 5) + " RETURNING " +
+                           fmt::format(fmt::runtime(micros), "fire_time"));
+  const Instant twice = ask("INSERT INTO escapement.runs SELECT r.*" + fmt::format(fmt::runtime(nth_of_a), 10) +
+                            " RETURNING " + fmt::format(fmt::runtime(micros), "fire_time"));
+  const auto audit = scheduler.AuditLedger({});
+  ASSERT_TRUE(audit) << audit.error().message;
+  ASSERT_EQ(audit->named.size(), 2U);
+  EXPECT_EQ(audit->breaches, 2);
+  const Breach& missing = audit->named[0];
+  EXPECT_EQ(std::tuple(missing.kind, missing.job_id, missing.first, missing.last),
+            std::tuple(BreachKind::kMissing, std::string("a"), lost, lost));
+  const Breach& doubled = audit->named[1];
+  EXPECT_EQ(std::tuple(doubled.kind, doubled.job_id, doubled.first, doubled.last),
+            std::tuple(BreachKind::kDoubled, std::string("a"), twice, twice));
+  ASSERT_EQ(doubled.runs.size(), 2U);
+  EXPECT_EQ(doubled.runs[1].pod, "pod");
+  EXPECT_TRUE(scheduler.AuditLedger({.from = twice + Duration(1)})->Holds());
+  EXPECT_TRUE(scheduler.AuditLedger({.job_id = "b"})->Holds());
 }
 
 TEST(SchedulerOnServers, OpeningTellsARefusalFromASilence) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "contract/notifier_contract.h"
+#include "contract/store/unreadable.h"
 #include "contract/store_contract.h"
 #include "postgres/connection.h"
 #include "servers/servers.h"
@@ -196,6 +197,22 @@ TEST_F(PostgresTest, StickyCommitsStayWithinTheirPage) {
   }
   EXPECT_GE(updates, 100 * kRounds);
   EXPECT_GE(static_cast<double>(hot), 0.9 * 100 * kRounds);
+}
+
+TEST_F(PostgresTest, AnUnreadableJobSpoilsNoList) {
+  const std::string url = FreshDatabase();
+  auto factory = PostgresStoreFactory::Create(url);
+  ASSERT_TRUE(factory);
+  auto store = (*factory)->Open();
+  ASSERT_TRUE(store);
+  ASSERT_TRUE((*store)->Migrate());
+  ExpectThatAnUnreadableJobSpoilsNoList(**store, [&](const std::string& id) {
+    Connection db(url, "test");
+    ASSERT_TRUE(
+        db.Run(fmt::format("UPDATE escapement.definitions d SET definition = '{}' FROM escapement.jobs j "
+                           "WHERE d.job = j.key AND j.id = '{}'",
+                           kFutureDefinition, id)));
+  });
 }
 
 TEST_F(PostgresTest, HistoryDaysAreMadeAheadAndOldOnesDropped) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "contract/store/unreadable.h"
 #include "contract/store_contract.h"
 #include "redis/redis_connection.h"
 #include "servers/servers.h"
@@ -250,6 +251,15 @@ TEST_F(RedisStoreTest, AMasterThatBecomesAReplicaRefusesAndChangesNothing) {
   }
   Ask({"REPLICAOF", "NO", "ONE"});
   EXPECT_EQ(store_->Commit(session, {completion}).value().answers[0].outcome, CommitOutcome::kApplied);
+}
+
+TEST_F(RedisStoreTest, AnUnreadableJobSpoilsNoList) {
+  ASSERT_NO_FATAL_FAILURE(StartMigrated());
+  ExpectThatAnUnreadableJobSpoilsNoList(*store_, [&](const std::string& id) {
+    const std::string key = Ask({"HGET", "{esc:0}:keys", id}).text;
+    ASSERT_NE(key, "") << "a single server has one shard";
+    Ask({"HSET", "{esc:0}:d:" + key, "d", kFutureDefinition});
+  });
 }
 
 TEST_F(RedisStoreTest, HistoryIsCappedAndTheLawHoldsForWhatIsKept) {

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "contract/store/unreadable.h"
 #include "sqlite/database.h"
 #include "sqlite/file.h"
 #include "stores/sqlite/schema.h"
@@ -94,6 +95,20 @@ class SqliteFile : public testing::Test {
 
   SqliteDirectory directory_;
 };
+
+TEST_F(SqliteFile, AnUnreadableJobSpoilsNoList) {
+  const auto store = Migrated();
+  const auto overwrite = [&](const std::string& id) {
+    auto db = Database::Open({.path = path()});
+    ASSERT_TRUE(db) << db.error().message;
+    Transaction tx(**db, Transaction::Kind::kWrite);
+    EXPECT_EQ(tx.Run("UPDATE definitions SET definition = ?1 WHERE job = (SELECT key FROM jobs WHERE id = ?2)",
+                     std::string(kFutureDefinition), id),
+              1);
+    ASSERT_TRUE(tx.Commit());
+  };
+  ExpectThatAnUnreadableJobSpoilsNoList(*store, overwrite);
+}
 
 // --- URLs and places
 

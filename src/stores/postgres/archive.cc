@@ -55,12 +55,12 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
   std::vector<JobKey> keys;
   std::unordered_map<JobKey, std::size_t> index;
   for (int i = 0; i < rows->size(); ++i) {
-    auto definition = DefinitionFromJson(std::string(rows->Text(i, 1)), rows->Text(i, 2));
-    if (!definition) return tl::unexpected(definition.error());
+    std::string unreadable;
+    auto definition = DefinitionOrId(std::string(rows->Text(i, 1)), rows->Text(i, 2), &unreadable);
     keys.push_back(rows->Int64(i, 0));
     index[keys.back()] = jobs.size();
     const Instant cursor = rows->Time(i, 6);
-    jobs.push_back(AtRest({.definition = *std::move(definition),
+    jobs.push_back(AtRest({.definition = std::move(definition),
                            .state = static_cast<JobState>(rows->Int16(i, 4)),
                            .present = {.created_at = rows->Time(i, 5),
                                        .cursor = cursor,
@@ -73,7 +73,9 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
                                        .to_plan = rows->Bool(i, 12),
                                        .planned_from = rows->Time(i, 13)},
                            .settled_total = rows->Int64(i, 14),
-                           .reigns = {}}));
+                           .reigns = {},
+                           .dropped = {},
+                           .unreadable = std::move(unreadable)}));
   }
   Params params;
   params.AddArray<std::int64_t>(keys.size(), [&](std::size_t i) { return keys[i]; });
@@ -82,7 +84,10 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
   for (int i = 0; i < reigns->size(); ++i) {
     ArchivedJob& job = jobs[index.at(reigns->Int64(i, 0))];
     auto definition = DefinitionFromJson(job.definition.id, reigns->Text(i, 2));
-    if (!definition) return tl::unexpected(definition.error());
+    if (!definition) {
+      job.unreadable = definition.error().message;
+      continue;
+    }
     // A version's points end where the next one closes it.
     if (!job.reigns.empty()) job.reigns.back().until = reigns->Time(i, 4);
     job.reigns.push_back({.version = reigns->Int32(i, 1),

@@ -297,6 +297,7 @@ class PostgresStore : public JobStore {
     auto found = ListJobs(&id, {.limit = 1});
     if (!found) return tl::unexpected(found.error());
     if (found->empty()) return NoSuchJob(id);
+    if (const std::string& why = found->front().unreadable; !why.empty()) return Unreadable(id, why);
     return std::move(found->front());
   }
 
@@ -633,9 +634,8 @@ class PostgresStore : public JobStore {
     if (!rows) return Unavailable(rows.error());
     std::vector<JobInfo> out;
     for (int i = 0; i < rows->size(); ++i) {
-      auto definition = DefinitionFromJson(std::string(rows->Text(i, 0)), rows->Text(i, 1));
-      if (!definition) return tl::unexpected(definition.error());
-      JobInfo info{.definition = std::move(*definition),
+      std::string unreadable;
+      JobInfo info{.definition = DefinitionOrId(std::string(rows->Text(i, 0)), rows->Text(i, 1), &unreadable),
                    .version = rows->Int32(i, 2),
                    .state = static_cast<JobState>(rows->Int16(i, 3)),
                    .created_at = rows->Time(i, 4),
@@ -646,6 +646,7 @@ class PostgresStore : public JobStore {
                    .fence = rows->Int64(i, 9),
                    .settled_total = rows->Int64(i, 10)};
       if (!rows->IsNull(i, 8)) info.owner_pod = std::string(rows->Text(i, 8));
+      info.unreadable = std::move(unreadable);
       out.push_back(std::move(info));
     }
     return out;

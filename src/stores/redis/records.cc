@@ -50,7 +50,8 @@ Result<Reign> ReadReign(std::string_view text, Instant created) {
   const auto version = ToNumber(Take(text, ' '));
   const auto after = ToNumber(Take(text, ' '));
   auto schedule = Schedule::Parse(text);
-  if (!version || !after || !schedule) return Malformed("a job's versions");
+  if (!version || !after) return Malformed("a job's versions");
+  if (!schedule) return FailIn("a version of its schedule", schedule.error());
   return Reign{static_cast<int>(*version), schedule->AnchoredAt(created), FromMicros(*after), std::nullopt};
 }
 
@@ -75,9 +76,9 @@ std::int64_t Fields::Number() {
 Result<JobRow> ReadJobRow(Fields& fields) {
   const JobKey key = fields.Number();
   const std::string id = fields.Text();
-  auto definition = DefinitionFromJson(id, fields.Text());
-  if (!definition) return tl::unexpected(definition.error());
-  JobRow row{.key = key, .definition = std::move(*definition)};
+  std::string unreadable;
+  JobRow row{.key = key, .definition = DefinitionOrId(id, fields.Text(), &unreadable)};
+  row.unreadable = std::move(unreadable);
   row.state = static_cast<JobState>(fields.Number());
   Present& p = row.present;
   p.version = static_cast<int>(fields.Number());
@@ -98,13 +99,20 @@ Result<JobRow> ReadJobRow(Fields& fields) {
     std::string_view line = Take(ended, '\n');
     const auto until = ToNumber(Take(line, ' '));
     auto reign = ReadReign(line, p.created_at);
-    if (!reign || !until) return Malformed("a job's versions");
-    reign->until = FromMicros(*until);
-    row.reigns.push_back(std::move(*reign));
+    if (!until) return Malformed("a job's versions");
+    if (reign) {
+      reign->until = FromMicros(*until);
+      row.reigns.push_back(std::move(*reign));
+    } else {
+      row.unreadable_reigns = reign.error().message;
+    }
   }
   auto open = ReadReign(fields.Text(), p.created_at);
-  if (!open) return tl::unexpected(open.error());
-  row.reigns.push_back(std::move(*open));
+  if (open) {
+    row.reigns.push_back(std::move(*open));
+  } else {
+    row.unreadable_reigns = open.error().message;
+  }
   if (const std::string& dropped = fields.Text(); !dropped.empty()) {
     const auto until = ToNumber(dropped);
     if (!until) return Malformed("a job");
@@ -124,13 +132,15 @@ JobInfo InfoOf(const JobRow& row) {
                .attempt = row.present.attempt,
                .owner_pod = row.pod,
                .fence = row.fence,
-               .settled_total = row.settled_total};
+               .settled_total = row.settled_total,
+               .unreadable = row.unreadable};
   if (row.state != JobState::kFinished) info.fire_time = row.present.fire_time;
   return info;
 }
 
 ArchivedJob ArchiveOf(const JobRow& row) {
-  return AtRest({row.definition, row.state, row.present, row.settled_total, row.reigns, row.dropped});
+  return AtRest({row.definition, row.state, row.present, row.settled_total, row.reigns, row.dropped,
+                 row.unreadable.empty() ? row.unreadable_reigns : row.unreadable});
 }
 
 ReignTexts WriteReigns(const std::vector<Reign>& reigns) {

@@ -46,8 +46,10 @@ struct JobRow {
   std::int64_t settled_total = 0;
   std::vector<Reign> reigns;
   std::optional<Instant> dropped;  // history up to here was dropped
+  std::string unreadable;          // why `definition` is its id alone
+  std::string unreadable_reigns;   // why `reigns` is not complete
 };
-// kInternal when a script of another version wrote it.
+// kInternal when a script of another version wrote it. What a newer program defined is no error: see `unreadable`.
 Result<JobRow> ReadJobRow(Fields& fields);
 JobInfo InfoOf(const JobRow& row);
 ArchivedJob ArchiveOf(const JobRow& row);

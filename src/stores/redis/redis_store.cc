@@ -986,7 +986,9 @@ class RedisStore final : public JobStore {
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply, 1);
     if (!fields.More()) return NoSuchJob(id);
-    return redis_store::ReadJobRow(fields);
+    auto row = redis_store::ReadJobRow(fields);
+    if (row && !row->unreadable.empty()) return Unreadable(id, row->unreadable);
+    return row;
   }
 
   // Jobs of all shards in the order of their ids.
@@ -1109,6 +1111,7 @@ class RedisStore final : public JobStore {
   }
 
   static Status AuditRow(const JobRow& row, const RedisReply& history, Instant from, Instant to, Audit& audit) {
+    if (!row.unreadable_reigns.empty()) return Unreadable(row.definition.id, row.unreadable_reigns);
     if (row.dropped)
       from = std::max(from, *row.dropped + Duration(1));  // what was dropped can be neither found nor missed
     std::vector<SettledSpan> spans;

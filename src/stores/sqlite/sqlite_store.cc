@@ -47,8 +47,9 @@ std::string After(std::string prefix) {
   return prefix;
 }
 
-JobInfo ReadJob(const Rows& r, JobDefinition definition) {
-  JobInfo info{.definition = std::move(definition),
+JobInfo ReadJob(const Rows& r) {
+  std::string unreadable;
+  JobInfo info{.definition = DefinitionOrId(r.Text(0), r.Text(1), &unreadable),
                .version = r.Int(2),
                .state = static_cast<JobState>(r.Int(3)),
                .created_at = r.Time(4),
@@ -60,6 +61,7 @@ JobInfo ReadJob(const Rows& r, JobDefinition definition) {
                .settled_total = r.Int64(10)};
   if (info.state != JobState::kFinished) info.fire_time = r.Time(6);
   if (!r.IsNull(8)) info.owner_pod = r.Text(8);
+  info.unreadable = std::move(unreadable);
   return info;
 }
 
@@ -332,9 +334,9 @@ class SqliteStore final : public JobStore {
       if (tx.failed()) return tx.error();
       return NoSuchJob(id);
     }
-    auto definition = DefinitionFromJson(r.Text(0), r.Text(1));
-    if (!definition) return tl::unexpected(definition.error());
-    return ReadJob(r, std::move(*definition));
+    JobInfo job = ReadJob(r);
+    if (!job.unreadable.empty()) return Unreadable(id, job.unreadable);
+    return job;
   }
 
   Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
@@ -346,9 +348,7 @@ class SqliteStore final : public JobStore {
     for (Rows r = tx.Query(sql::kList, filter.id_prefix, filter.after_id, After(filter.id_prefix), state,
                            std::max(filter.limit, 0));
          r.Next();) {
-      auto definition = DefinitionFromJson(r.Text(0), r.Text(1));
-      if (!definition) return tl::unexpected(definition.error());
-      jobs.push_back(ReadJob(r, std::move(*definition)));
+      jobs.push_back(ReadJob(r));
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return jobs;
@@ -426,13 +426,15 @@ class SqliteStore final : public JobStore {
     std::vector<ArchivedJob> jobs;
     for (const auto& [id, key] : IdsFrom(tx, "", after_id, limit)) {
       const auto row = rows.Find(key);
-      auto definition = rows.DefinitionOf(key);
-      if (!definition) return tl::unexpected(definition.error());
+      std::string json;
+      if (Rows r = tx.Query(sql::kDefinition, key); r.Next()) json = r.Text(1);
+      std::string unreadable;
+      JobDefinition definition = DefinitionOrId(id, json, &unreadable);
       auto reigns = ReignsOf(tx, key, row ? row->present.created_at : Instant());
-      if (!reigns) return tl::unexpected(reigns.error());
       if (tx.failed() || !row) break;
-      jobs.push_back(
-          AtRest({std::move(*definition), row->state, row->present, row->settled_total, std::move(*reigns)}));
+      if (!reigns) unreadable = reigns.error().message;
+      jobs.push_back(AtRest({std::move(definition), row->state, row->present, row->settled_total,
+                             std::move(reigns).value_or(std::vector<Reign>()), std::nullopt, std::move(unreadable)}));
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return jobs;
