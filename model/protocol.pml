@@ -23,13 +23,15 @@
 
 #define POINTS 2    /* occurrences of each job, at most 2 */
 
-/* The rule that is taken away, if any: the environment variable WITHOUT holds its number. */
+/* What is checked is chosen by the environment when the verifier starts: FAULTS holds the words crash, freeze, loss and
+ * failure, each for one of the kind; SETTLED, how many occurrences of each job were settled before; WITHOUT, the number
+ * of the rule that is taken away. */
 #define CLAIM_IGNORES_OWNER             1
 #define CLAIM_KEEPS_FENCE               2
 #define CLAIM_BY_ENDED_SESSION          3
 #define COMMIT_WITHOUT_OWNER            4
 #define COMMIT_WITHOUT_FENCE            5
-#define COMMIT_WITHOUT_OWNER_AND_FENCE  6
+#define COMMIT_BY_ANYBODY               6  /* without owner, fence and a living session */
 #define COMMIT_WITHOUT_FIRE_TIME        7
 #define COMMIT_WITHOUT_ATTEMPT          8
 #define COMMIT_BY_ENDED_SESSION         9
@@ -156,7 +158,7 @@ Judged judged[SESSIONS];
 
 bit forgotten;                /* the lock service lost its leases: two pods may lead, a living pod's lease may be gone */
 
-bit crashes = 1, freezes = 1, losses = 1, failures = 1;   /* to come; a failure is that of an attempt */
+bit crashes, freezes, losses, failures;   /* to come; a failure is that of an attempt */
 
 /* ---------------------------------------------------------------- what must hold */
 
@@ -221,11 +223,12 @@ inline take(which, who) {
   fi
 }
 
-#define session_lives(c) (live[c.session] || c.op == COMMIT && !rule(COMMIT_BY_ENDED_SESSION))
+#define session_lives(c) (live[c.session] || \
+                          c.op == COMMIT && (!rule(COMMIT_BY_ENDED_SESSION) || !rule(COMMIT_BY_ANYBODY)))
 #define owner_equal(c)   (row[c.job].owner == c.session || \
-                          c.op == COMMIT && (!rule(COMMIT_WITHOUT_OWNER) || !rule(COMMIT_WITHOUT_OWNER_AND_FENCE)))
+                          c.op == COMMIT && (!rule(COMMIT_WITHOUT_OWNER) || !rule(COMMIT_BY_ANYBODY)))
 #define fence_equal(c)   (row[c.job].fence == c.fence || c.op == BEGIN && !rule(BEGIN_WITHOUT_FENCE) || \
-                          c.op == COMMIT && (!rule(COMMIT_WITHOUT_FENCE) || !rule(COMMIT_WITHOUT_OWNER_AND_FENCE)))
+                          c.op == COMMIT && (!rule(COMMIT_WITHOUT_FENCE) || !rule(COMMIT_BY_ANYBODY)))
 #define fire_equal(c)    (row[c.job].fire == fire_of(c.what) || c.op == COMMIT && !rule(COMMIT_WITHOUT_FIRE_TIME))
 #define attempt_equal(c) (row[c.job].attempt == attempt_of(c.what) || c.op == COMMIT && !rule(COMMIT_WITHOUT_ATTEMPT))
 #define matches(c) (session_lives(c) && owner_equal(c) && fence_equal(c) && fire_equal(c) && attempt_equal(c))
@@ -366,6 +369,7 @@ inline ask(p, j, which_op) {
 #define commits_first(p, j) (held[p * 2 + j].uncommitted > 0 && commits[p].step == 0)
 
 inline hear_commit(p, j) {
+  if :: commits[p].again -> history_has_it = 0 :: else fi;
   if
   :: !hears(p, commits[p].session) || mine.phase == NOT_HELD || mine.fence != commits[p].fence -> skip
   :: else ->
@@ -471,7 +475,7 @@ end:
 
   /* recover: after a claim in doubt, and every few heartbeats, what the pod does not know that it owns. It only reads:
    * its sending and its reading may be one step; its answer takes its time. */
-  :: d_step { acts(p) && claims[p].step == 0 && row[j].owner == pod[p].session &&
+  :: d_step { acts(p) && claims[p].step == 0 && row[j].owner == pod[p].session && live[pod[p].session] &&
               (mine.phase == NOT_HELD || !rule(RECOVER_TELLS_ALL) || !rule(RECOVER_UNGUARDED)) &&
               (pod[p].in_doubt || rule(RECOVERED_ONCE)) && rule(NEVER_RECOVERED) ->
       mine.gone = 0;
@@ -488,7 +492,8 @@ inline carry_out_beat(p) {
   :: live[beats[p].session] ->
     judged[beats[p].session].silent = !(hears(p, beats[p].session) && !pod[p].frozen);
     if
-    :: judged[beats[p].session].reclaim == SAME_BEAT -> judged[beats[p].session].reclaim = OTHER_BEAT
+    :: judged[beats[p].session].reclaim == SAME_BEAT ->      /* will be refused, and is done with */
+      judged[beats[p].session].reclaim = (rule(RECLAIM_IGNORES_BEAT) -> 0 : OTHER_BEAT)
     :: else
     fi;
     if :: hears(p, beats[p].session) -> beats[p].step = LIVE :: else -> clear_beat(p) fi
@@ -510,15 +515,11 @@ end:
       fi;
       clear_beat(p) }
   :: d_step { beats[p].step == REQUEST -> carry_out_beat(p) }
-  :: d_step { acts(p) && beats[p].step == LIVE -> pod[p].over = 0; clear_beat(p) }
-  :: d_step { acts(p) && beats[p].step == OLD ->
-      if :: !rule(DEADLINE_FROM_REPLY) -> pod[p].over = 0 :: else fi;
-      clear_beat(p) }
 
   /* The answer to recover that nothing is unknown, and to a claim that nothing is due. */
   :: d_step { acts(p) && pod[p].in_doubt && claims[p].step == 0 &&
-              !(row[0].owner == pod[p].session && held[p * 2].phase == NOT_HELD) &&
-              !(row[1].owner == pod[p].session && held[p * 2 + 1].phase == NOT_HELD) ->
+              (!live[pod[p].session] || !(row[0].owner == pod[p].session && held[p * 2].phase == NOT_HELD) &&
+                                        !(row[1].owner == pod[p].session && held[p * 2 + 1].phase == NOT_HELD)) ->
       pod[p].in_doubt = 0 }
   :: d_step { claims[p].step == REQUEST && !claimable(0, claims[p].session) && !claimable(1, claims[p].session) ->
       clear_claim(p) }
@@ -530,7 +531,7 @@ end:
       :: p == 0 && crashes > 0 && pod[p].up -> crashes--; pod[p].up = 0
       fi;
       judged[pod[p].session].silent = live[pod[p].session];
-      /* What is on its way. It may be carried out after the thaw, which is as if it was sent then. */
+      /* What is on its way: */
       if
       :: claims[p].step == 0 && !pod[p].in_doubt ->
         claims[p].step = REQUEST; claims[p].op = CLAIM; claims[p].session = pod[p].session
@@ -542,19 +543,30 @@ end:
       :: begins(p, 1) -> ask(p, 1, BEGIN)
       :: !commits_first(p, 0) && !commits_first(p, 1) && !begins(p, 1) || !pod[p].up
       fi;
-      if
-      :: beats[p].step == 0 -> beats[p].step = REQUEST; beats[p].session = pod[p].session
-      :: beats[p].step != 0 || !pod[p].up
-      fi;
+      beats[p].step = (pod[p].up -> LIVE : REQUEST);
+      beats[p].session = pod[p].session;
       if
       :: !pod[p].up ->
         drop_all(p);
         pod[p].frozen = 0;
-        if :: claims[p].step == REPLY -> clear_claim(p) :: else fi;
-        if :: beats[p].step > REQUEST -> clear_beat(p) :: else fi
+        if :: claims[p].step == REPLY -> clear_claim(p) :: else fi
       :: else
       fi }
-  :: d_step { pod[p].frozen -> pod[p].frozen = 0 }
+  /* The thaw. What waited is heard. What still is on its way is as if it was sent now. */
+  :: d_step { pod[p].frozen ->
+      pod[p].frozen = 0;
+      if
+      :: beats[p].step == LIVE || !rule(DEADLINE_FROM_REPLY) -> pod[p].over = 0
+      :: else
+      fi;
+      clear_beat(p);
+      if :: claims[p].step == REQUEST -> clear_claim(p) :: else fi;
+      if
+      :: commits[p].step == REQUEST ->
+        if :: held[p * 2 + 1].phase == BEGINNING -> held[p * 2 + 1].phase = WAITING :: else fi;
+        clear_commit(commits[p])
+      :: else
+      fi }
   :: d_step { !pod[p].up -> pod[p].up = 1; join_anew(p) }
   od
 }
@@ -573,8 +585,7 @@ end:
               (!rule(JUDGED_AT_FIRST_SIGHT) || !rule(LEASE_IS_LIFE) && forgotten) ->
       judged[s].reclaim = SAME_BEAT }
 
-  :: d_step { judged[s].reclaim == OTHER_BEAT && rule(RECLAIM_IGNORES_BEAT) -> judged[s].reclaim = 0 }
-  :: atomic { judged[s].reclaim == SAME_BEAT || judged[s].reclaim == OTHER_BEAT && !rule(RECLAIM_IGNORES_BEAT) ->
+  :: atomic { judged[s].reclaim == SAME_BEAT || judged[s].reclaim == OTHER_BEAT ->
       if :: rule(RECLAIM_LEAVES_SESSION) -> end_session(s) :: else fi;
       if
       :: hand_back(s); judged[s].reclaim = 0
@@ -607,12 +618,18 @@ end:
 
 init {
   atomic {
-    c_code { without = getenv("WITHOUT") ? atoi(getenv("WITHOUT")) : 0; };
-    if
-    :: !rule(LEASE_IS_LIFE) || !rule(LEADER_TAKES_ALL) -> crashes = 0; freezes = 0   /* the locks alone are to blame */
-    :: else
-    fi;
-    row[0].fire = 1; row[0].attempt = 1; row[1].fire = 1; row[1].attempt = 1;
+    c_code {
+      const char* rule = getenv("WITHOUT");
+      const char* faults = getenv("FAULTS");
+      const char* settled = getenv("SETTLED");
+      without = rule ? atoi(rule) : 0;
+      now.crashes = faults && strstr(faults, "crash");
+      now.freezes = faults && strstr(faults, "freeze");
+      now.losses = faults && strstr(faults, "loss");
+      now.failures = faults && strstr(faults, "failure");
+      now.ghost[0].settled = now.ghost[1].settled = settled ? atoi(settled) : 0;
+    };
+    row[0].fire = ghost[0].settled + 1; row[0].attempt = 1; row[1].fire = ghost[1].settled + 1; row[1].attempt = 1;
     pod[0].up = 1; pod[1].up = 1; pod[0].session = 1; pod[1].session = 2; live[1] = 1; live[2] = 1;
     run Job(0, 0); run Job(0, 1); run Job(1, 0); run Job(1, 1);
     run Life(0); run Life(1);
