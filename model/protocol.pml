@@ -156,7 +156,7 @@ typedef Judged {
 }
 Judged judged[SESSIONS];
 
-bit forgotten;                /* the lock service lost its leases: two pods may lead, a living pod's lease may be gone */
+bit forgotten;                /* the lock service lost its leases: two pods may lead, a living pod may seem dead */
 
 bit crashes, freezes, losses, failures;   /* to come; a failure is that of an attempt */
 
@@ -418,7 +418,8 @@ proctype Job(byte p; byte j) {
 end:
   do
   /* A run. The job is kept, or, by a pod with more than its share, given up. */
-  :: atomic { may_start(p) && (!at_most_once(j) && mine.phase == WAITING && mine.uncommitted < 2 || mine.phase == BEGUN) ->
+  :: atomic { may_start(p) &&
+              (!at_most_once(j) && mine.phase == WAITING && mine.uncommitted < 2 || mine.phase == BEGUN) ->
       check_start(p, j);
       if
       :: how = SUCCEEDED
@@ -455,7 +456,8 @@ end:
   /* claim: which of the claimable rows it takes is left open. */
   :: atomic {
       if
-      :: acts(p) && claims[p].step == 0 && !pod[p].in_doubt && claimable(j, pod[p].session) ->
+      :: acts(p) && claims[p].step == 0 && !pod[p].in_doubt && claimable(j, pod[p].session) &&
+         (live[pod[p].session] || !rule(CLAIM_BY_ENDED_SESSION)) ->      /* else refused, until the pod beats */
         claims[p].op = CLAIM; claims[p].session = pod[p].session
       :: claims[p].step == REQUEST && claimable(j, claims[p].session)
       fi;
@@ -505,7 +507,8 @@ inline carry_out_beat(p) {
 proctype Life(byte p) {
 end:
   do
-  :: d_step { acts(p) && beats[p].step == 0 && (judged[pod[p].session].silent || pod[p].over || !live[pod[p].session]) ->
+  :: d_step { acts(p) && beats[p].step == 0 &&
+              (judged[pod[p].session].silent || pod[p].over || !live[pod[p].session]) ->
       beats[p].step = REQUEST; beats[p].session = pod[p].session;
       carry_out_beat(p);
       if
@@ -524,7 +527,7 @@ end:
   :: d_step { claims[p].step == REQUEST && !claimable(0, claims[p].session) && !claimable(1, claims[p].session) ->
       clear_claim(p) }
 
-  /* SIGSTOP, or a machine that stands still; and death. Pods are alike: that it is pod 0 that dies leaves nothing out. */
+  /* SIGSTOP, or a machine that stands still; and death: of pod 0, since pods are alike. */
   :: atomic {
       if
       :: freezes > 0 && acts(p) -> freezes--; pod[p].frozen = 1
