@@ -28,8 +28,8 @@ class AuditTest(program.CliTest):
         self.wait_for(lambda: self.json("runs", "often", "--limit", "1")[0]["verdict"] == "succeeded", "the change")
         self.assertEqual(self.done("audit").returncode, 0)
         self.assertEqual(pod.stop(), 0)
-        return self.sql("SELECT seq, fire_time FROM runs JOIN jobs ON jobs.key = runs.job "
-                        "WHERE id = 'often' AND settles = 1 AND child IS NULL ORDER BY fire_time")
+        return self.sql("SELECT seq, runs.fire_time FROM runs JOIN jobs ON jobs.key = runs.job "
+                        "WHERE id = 'often' AND settles = 1 AND child IS NULL ORDER BY runs.fire_time")
 
     def sql(self, text, *arguments):
         database = sqlite3.connect(self.home / ".local/state/escapement/escapement.db")
