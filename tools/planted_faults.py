@@ -20,10 +20,15 @@ _NOTIFIER = ("memory_locks_test", "src/locks/memory/memory_notifier.cc")
 
 _SQL = "src/stores/postgres/queries/"
 _LEASES = "src/locks/postgres/queries/"
+_EFFECTS = "src/stores/postgres/migrations/0003_fenced_effects.sql"
 
 
 def _postgres(name, query, old, new):
     return Fault("PostgreSQL: " + name, "postgres_store_pgtest", _SQL + query + ".sql", old, new)
+
+
+def _effects(name, file, old, new):
+    return Fault("effects: " + name, "postgres_effects_pgtest", file, old, new)
 
 
 def _redis(name, script, old, new):
@@ -154,6 +159,22 @@ FAULTS = [
     _postgres("a resend is answered as stale", "settled_before", "AND r.session = $1", "AND r.session = -1"),
     _postgres("a cancellation outlives its attempt", "cancelled_jobs", "AND cancel_attempt = attempt", ""),
     _postgres("an export holds the history of a namesake", "export_runs", "AND state <> 4 AND parent IS NULL", "AND parent IS NULL"),
+    _effects("a run is checked by its fence alone", _EFFECTS,
+             "WHEN job.fire_time <> mine.fire_time OR job.attempt <> mine.attempt THEN", "WHEN false THEN"),
+    _effects("a run is checked without its fence", _EFFECTS, "WHEN job.fence <> mine.fence OR job.owner IS NULL THEN",
+             "WHEN job.owner IS NULL THEN"),
+    _effects("a run of an ended session passes", _EFFECTS, "s.id = job.owner AND s.ended_at IS NULL", "s.id = job.owner"),
+    _effects("the check holds nothing", _EFFECTS, " FOR NO KEY UPDATE;", ";"),
+    _effects("a run ahead of its pod's commits is stale", _EFFECTS,
+             "OR (job.fire_time, job.attempt) >= (mine.fire_time, mine.attempt)", "OR true"),
+    _effects("an occurrence is completed twice", _EFFECTS, "ELSIF job.completed THEN", "ELSIF false THEN"),
+    _effects("a frozen task holds its job for ever", _EFFECTS, "PERFORM set_config(", "PERFORM concat("),
+    _effects("a completed run fails all the same", _SQL + "commit.sql",
+             "j.completed_fire IS DISTINCT FROM j.fire_time OR j.fire_time <= j.cursor", "true"),
+    _effects("a completion is taken for the next occurrence's", _SQL + "recover.sql", "t.completed_fire = t.fire_time AND ", ""),
+    _effects("a claim does not see the completion", _SQL + "claim.sql", "THEN t.completed_at END", "THEN NULL::timestamptz END"),
+    _effects("a completed occurrence is skipped as paused", "src/stores/postgres/postgres_store.cc",
+             "&& !present.completed_at", ""),
     Fault("PostgreSQL: a lock is given while it is held", "postgres_locks_pgtest", _LEASES + "acquire.sql",
           "WHERE l.token IS NULL OR l.held_until <= clock_timestamp()", ""),
     Fault("PostgreSQL: renewal without a look at the holder", "postgres_locks_pgtest", _LEASES + "renew.sql",

@@ -17,7 +17,12 @@ struct RunContext {
   Instant fire_time;                         // the occurrence's own instant, not the time of the start
   int attempt = 1;
   std::int64_t fence = 0;     // grows at every change of ownership of the job: hand it to what must refuse a stale run
+  std::int64_t job_key = 0;   // of this creation of the job in its store; never used again, while ids can be
   std::stop_token cancelled;  // asked to stop: timeout, shutdown, or ownership lost
+
+  // This run's name in its store, "KEY.FENCE.FIRE_TIME.ATTEMPT" (microseconds since 1970). In PostgreSQL, for the SQL
+  // functions escapement.check_fence and escapement.complete; docs/effects.md tells what they are for.
+  std::string Token() const;
 };
 
 // A task that blocks. Called on a thread of the pool. An error, or an exception, is the verdict "failed".

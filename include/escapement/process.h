@@ -20,8 +20,9 @@ inline constexpr const char* kProcessTask = "process";
 // What to run. No shell is involved: the words reach the program as they are here.
 //
 // The command sees the pod's environment without its ESCAPEMENT_* variables (they may hold passwords), then `env`, then
-// ESCAPEMENT_JOB, ESCAPEMENT_FIRE_TIME (RFC 3339), ESCAPEMENT_ATTEMPT and ESCAPEMENT_FENCE. Its standard input is
-// empty; what it prints on both outputs is the run's output. Exit status 0 is success, anything else the run's error.
+// ESCAPEMENT_JOB, ESCAPEMENT_FIRE_TIME (RFC 3339), ESCAPEMENT_ATTEMPT, ESCAPEMENT_FENCE and ESCAPEMENT_RUN (the token
+// of RunContext). Its standard input is empty; what it prints on both outputs is the run's output. Exit status 0 is
+// success, anything else the run's error.
 //
 // It leads a process group of its own. A cancelled run (timeout, user, shutdown, lost ownership) gets SIGTERM, and
 // SIGKILL after `kill_grace`, both for the whole group; when the command itself ends, what is left of its group is

@@ -161,7 +161,11 @@ void Pod::OnReclaimed(BootTime now, const ReclaimCall& call, const Result<Reclai
     warnings_.push_back(
         fmt::format("session {} showed no life: ended it, handed back {} jobs", call.session, reply->jobs));
   }
-  if (reply->still_owned > 0) to_reclaim_.push_back(call);
+  if (reply->still_owned > 0) {
+    to_reclaim_.push_back(call);
+    // Somebody's transaction holds what is left, for as long as seconds.
+    if (reply->jobs == 0) sessions_channel_.not_before = now + kFirstBackoff;
+  }
   if (reply->jobs > 0 || reply->ended) {
     next_beat_ = now;
     next_claim_ = now;
@@ -179,7 +183,8 @@ void Pod::OnEnded(BootTime now, const Status& reply) {
 }
 
 // Everything held belonged to the session that is no more.
-void Pod::Rejoin() {  ++epoch_;
+void Pod::Rejoin() {
+  ++epoch_;
   session_.reset();
   clock_ = StoreClock();  // nobody told this pod of steps of the store's clock meanwhile: the first beat tells the time
   for (const auto& [id, run] : runs_) cancels_.push_back(id);
@@ -267,7 +272,7 @@ void Pod::Arm(Held& held) {
   held.mark = next_mark_++;
   const Present& p = held.job.present;
   // What needs a decision first does not wait for its time.
-  const bool decide_now = p.to_plan || p.begun;
+  const bool decide_now = p.to_plan || p.begun || p.completed_at;
   wheel_.Add(decide_now ? FromMicros(0) : p.due_at, {held.job.key, held.mark});
 }
 
@@ -317,7 +322,8 @@ void Pod::MakeReady(BootTime now, Held& held) {
   const JobDefinition& job = *held.job.definition;
   const Present& p = held.job.present;
   const Instant store_now = clock_.At(now);
-  const bool special = p.to_plan || p.begun || p.lost > 0 || store_now - p.fire_time > LateThreshold(job);
+  const bool special =
+      p.to_plan || p.begun || p.completed_at || p.lost > 0 || store_now - p.fire_time > LateThreshold(job);
   if (special && !held.marked_here) {
     if (auto settlement = SettleBeforeStart(job, p, store_now)) {
       Settled(now, held, std::move(*settlement));
@@ -354,7 +360,7 @@ void Pod::StartReady(BootTime now, Commands* out) {
     held.run = next_run_++;
     runs_[held.run] = {top.key, held.job.fence, false};
     if (held.job.definition->timeout.count() > 0) timeouts_.emplace(now + held.job.definition->timeout, held.run);
-    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, deadline_});
+    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key, deadline_});
     ++counters_.started;
   }
 }
@@ -472,7 +478,8 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
 void Pod::Finish(BootTime now, Held& held, const Outcome& outcome) {
   Settlement settlement = Settle(*held.job.definition, held.job.present, outcome, clock_.At(now));
   RunReport report;
-  report.run = {held.job.definition, held.job.present.fire_time, held.job.present.attempt, held.job.fence, {}};
+  report.run = {
+      held.job.definition, held.job.present.fire_time, held.job.present.attempt, held.job.fence, held.job.key, {}};
   report.verdict = outcome.verdict;
   report.error = outcome.error;
   report.output = outcome.output;

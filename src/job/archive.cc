@@ -13,7 +13,19 @@ ArchivedJob AtRest(ArchivedJob job) {
   p.attempt = 1;
   p.lost = 0;
   p.begun = false;
+  p.completed_at.reset();
   return job;
+}
+
+Status CheckNoneCompleted(const std::vector<ArchivedJob>& jobs) {
+  for (const ArchivedJob& job : jobs) {
+    if (!job.present.completed_at) continue;
+    return Fail(Code::kInvalidArgument,
+                fmt::format("job '{}': its task completed an occurrence that is not settled yet, which only PostgreSQL "
+                            "can keep: let a pod run where it comes from, then export again",
+                            job.definition.id));
+  }
+  return {};
 }
 
 Status ValidateArchive(const std::vector<ArchivedJob>& jobs) {

@@ -50,6 +50,10 @@ inline RunPosition PositionOf(const RunInfo& run) { return {run.job_id, run.fire
 // belonged to its last occurrence is gone.
 ArchivedJob AtRest(ArchivedJob job);
 
+// For stores whose tasks cannot complete an occurrence, so that they have no place for the mark: kInvalidArgument
+// naming the job that has it.
+[[nodiscard]] Status CheckNoneCompleted(const std::vector<ArchivedJob>& jobs);
+
 // kInvalidArgument naming the job: a bad definition, an id given twice, a state that no job rests in, reigns that are
 // none, out of order or end before the last.
 [[nodiscard]] Status ValidateArchive(const std::vector<ArchivedJob>& jobs);

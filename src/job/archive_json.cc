@@ -52,6 +52,7 @@ Json Write(const Present& p) {
   if (p.lost != plain.lost) json["lost"] = p.lost;
   if (p.begun) json["begun"] = true;
   if (p.to_plan) json["to_plan"] = true;
+  if (p.completed_at) json["completed_at"] = ToMicros(*p.completed_at);
   return json;
 }
 
@@ -162,6 +163,7 @@ Result<Present> ReadPresent(const Json& json) {
                       : name == "lost"         ? Read(value, &p.lost)
                       : name == "begun"        ? Read(value, &p.begun)
                       : name == "to_plan"      ? Read(value, &p.to_plan)
+                      : name == "completed_at" ? Read(value, &p.completed_at)
                                                : false;
     if (!good) return BadMember("present", name);
   }

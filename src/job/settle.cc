@@ -43,7 +43,8 @@ Instant LateUntil(const JobDefinition& job, const Present& present, Instant now)
 
 bool WasStarted(const Present& present) {
   // An occurrence at the cursor is settled: a finished job that got a new schedule.
-  return present.fire_time > present.cursor && (present.attempt > 1 || present.begun || present.lost > 0);
+  return present.fire_time > present.cursor &&
+         (present.attempt > 1 || present.begun || present.lost > 0 || present.completed_at);
 }
 
 Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now) {
@@ -77,6 +78,13 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
   if (present.to_plan && !WasStarted(present)) {
     const auto fire_time = GridOf(job, present).Next(std::max(present.cursor, present.planned_from));
     return Settlement{.run = std::nullopt, .next = PlanFrom(present.cursor, fire_time)};
+  }
+  if (present.completed_at) {
+    return Settle(job, present,
+                  {.verdict = Verdict::kSucceeded,
+                   .finished_at = present.completed_at,
+                   .output = "(completed by its task; its pod could not settle it)"},
+                  now);
   }
   // Before the mark `to_plan` is cleared: that would clear the started mark with it.
   if (job.delivery == Delivery::kAtMostOnce && present.begun) {
@@ -138,6 +146,7 @@ Present Advance(const Present& present, const Plan& next) {
   after.due_at = next.due_at;
   after.attempt = next.attempt;
   after.begun = false;
+  after.completed_at.reset();
   after.to_plan = false;
   return after;
 }

@@ -25,6 +25,8 @@ struct Present {
   bool begun = false;    // at_most_once: a started mark is set
   bool to_plan = false;  // the definition changed: plan anew from max(cursor, planned_from)
   Instant planned_from;  // time of the last change of the definition
+  // When its task completed the occurrence in a transaction of its own: it has succeeded, and is only to be settled.
+  std::optional<Instant> completed_at = {};
   friend bool operator==(const Present&, const Present&) = default;
 };
 
@@ -68,7 +70,8 @@ struct Settlement {
 Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now);
 
 // What must be settled before the job's occurrence may start at store time `now`, if anything: a new plan after a
-// change of definition, an occurrence lost with its pod, a stretch that is too late. Apply it and ask again.
+// change of definition, an occurrence that its task completed, one lost with its pod, a stretch that is too late. Apply
+// it and ask again.
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now);
 
 // The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.

@@ -21,6 +21,7 @@ struct StartRun {
   Instant fire_time;
   int attempt = 1;
   Fence fence = 0;
+  JobKey key = 0;
   BootTime start_before;  // the session's deadline, looked at once more at the very start
 };
 

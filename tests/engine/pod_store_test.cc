@@ -44,6 +44,26 @@ TEST(PodStore, ALostClaimIsRecoveredInTime) {
   EXPECT_EQ(a.pod().Counters().sessions, 1u);
 }
 
+TEST(PodStore, WhatATaskCompletedIsSettledAndNotRunAgain) {
+  World world;
+  const JobDefinition job = EveryJob("j", hours(1));
+  world.Enqueue({job});
+  auto jobs = *world.admin().ExportJobs("", 10);
+  ASSERT_THAT(jobs, SizeIs(1));
+  jobs[0].definition.id = "k";
+  jobs[0].present.completed_at = kEpoch;
+  ASSERT_TRUE(world.admin().ImportJobs(jobs));
+  world.Add("a");
+  world.RunUntil(hours(1) + seconds(10));
+  const auto runs = world.Runs("k");
+  ASSERT_THAT(runs, SizeIs(2)) << "the completed one, settled long before its time, and the next one's";
+  EXPECT_EQ(runs[0].verdict, Verdict::kSucceeded);
+  EXPECT_EQ(runs[0].started_at, std::nullopt);
+  EXPECT_EQ(runs[0].finished_at, kEpoch);
+  EXPECT_TRUE(runs[1].started_at.has_value());
+  EXPECT_THAT(world.Runs("j"), SizeIs(2));
+}
+
 TEST(PodStore, ALostCommitIsSentAgainAndAppliedOnce) {
   World world;
   int n = 0;
@@ -234,6 +254,21 @@ TEST_F(ByHand, AStaleCommitDropsTheJobAndCancelsItsNextRun) {
   Pass(seconds(1));
   Step();
   EXPECT_FALSE(commands_.commit_call);
+}
+
+TEST_F(ByHand, RowsThatATransactionHoldsAreAskedForAgainWithPauses) {
+  Join();
+  const auto asks = [&] {
+    return commands_.session_call && std::holds_alternative<ReclaimCall>(*commands_.session_call);
+  };
+  pod_.OnReclaimed(now_, {.session = 9, .beat = 1}, ReclaimReply{.still_owned = 1});
+  Step();
+  EXPECT_FALSE(asks());
+  EXPECT_GT(commands_.sleep_until, now_);
+  EXPECT_LE(commands_.sleep_until, now_ + milliseconds(50));
+  Pass(milliseconds(50));
+  Step();
+  EXPECT_TRUE(asks());
 }
 
 TEST_F(ByHand, ARecoveredJobThatWasGivenUpSinceIsIgnored) {

@@ -65,12 +65,14 @@ TEST_F(FunctionExecutorTest, TheContextNamesTheOccurrence) {
   run.fire_time = FromMicros(42);
   run.attempt = 3;
   run.fence = 99;
+  run.key = 7;
   executor.Start({run});
   (void)reports.Of(1);
   executor.Shutdown(seconds(5));
   EXPECT_EQ(seen.fire_time, FromMicros(42));
   EXPECT_EQ(seen.attempt, 3);
   EXPECT_EQ(seen.fence, 99);
+  EXPECT_EQ(seen.Token(), "7.99.42.3");
   EXPECT_EQ(seen.job->id, "job");
 }
 

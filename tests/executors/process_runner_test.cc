@@ -114,6 +114,7 @@ class ProcessRunnerTest : public testing::Test {
     run.fire_time = FromMicros(1'790'000'000'250'000);
     run.attempt = 3;
     run.fence = 99;
+    run.key = 7;
     run.start_before = BootClock::now() + seconds(600);
     executor_->Start({run});
     return run.id;
@@ -199,6 +200,7 @@ TEST_F(ProcessRunnerTest, TheCommandSeesThePodsEnvironmentWithoutItsSecrets) {
   EXPECT_THAT(output, HasSubstr("\nESCAPEMENT_FIRE_TIME=" + FormatInstant(FromMicros(1'790'000'000'250'000)) + "\n"));
   EXPECT_THAT(output, HasSubstr("\nESCAPEMENT_ATTEMPT=3\n"));
   EXPECT_THAT(output, HasSubstr("\nESCAPEMENT_FENCE=99\n"));
+  EXPECT_THAT(output, HasSubstr("\nESCAPEMENT_RUN=7.99.1790000000250000.3\n"));
   EXPECT_THAT(output, testing::Not(HasSubstr("secret")));
 }
 

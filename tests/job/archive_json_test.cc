@@ -27,7 +27,8 @@ ArchivedJob SomeJob() {
                       .lost = 1,
                       .begun = true,
                       .to_plan = true,
-                      .planned_from = kT0 + 5s},
+                      .planned_from = kT0 + 5s,
+                      .completed_at = kT0 + 8s},
           .settled_total = 17,
           .reigns = {{1, old, kT0, kT0 + 3s}, {2, now, kT0 + 3s, std::nullopt}}};
 }
@@ -66,6 +67,16 @@ TEST(ArchiveJson, IsReadBackExactly) {
     EXPECT_TRUE(read == item) << ArchiveLine(item) << "\n" << ArchiveLine(read);
     EXPECT_EQ(ArchiveLine(read), ArchiveLine(item));
   }
+}
+
+TEST(ArchiveJson, AStoreWithoutAPlaceForTheMarkOfCompletionNamesTheJob) {
+  ArchivedJob job = SomeJob();
+  const Status refused = CheckNoneCompleted({job});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("'a/"), std::string::npos);
+  job.present.completed_at.reset();
+  EXPECT_TRUE(CheckNoneCompleted({job}));
 }
 
 TEST(ArchiveJson, KeepsTheAnchorThatAGridHasFromItsJob) {

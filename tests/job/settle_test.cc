@@ -164,6 +164,29 @@ TEST(SettleBeforeStart, SettlesABegunRunOfADeadPodAsLost) {
   }
 }
 
+TEST(SettleBeforeStart, SettlesWhatItsTaskCompletedAsSucceeded) {
+  JobDefinition job = EveryTenSeconds();
+  Present present = AtNoon();
+  present.completed_at = kNoon + 2s;
+  job.late = LatePolicy::kSkip;
+  for (const Delivery delivery : {Delivery::kAtLeastOnce, Delivery::kAtMostOnce}) {
+    for (const bool to_plan : {false, true}) {
+      job.delivery = delivery;
+      present.to_plan = to_plan;
+      present.begun = delivery == Delivery::kAtMostOnce;
+      present.lost = 1'000;
+      EXPECT_TRUE(WasStarted(present));
+      const auto s = SettleBeforeStart(job, present, kNoon + 1h);
+      ASSERT_TRUE(s && s->run);
+      EXPECT_EQ(s->run->verdict, Verdict::kSucceeded);
+      EXPECT_EQ(s->run->settles, 1);
+      EXPECT_EQ(s->run->finished_at, kNoon + 2s);
+      EXPECT_EQ(s->next.fire_time, kNoon + 10s);
+      EXPECT_FALSE(Advance(present, s->next).completed_at);
+    }
+  }
+}
+
 TEST(SettleBeforeStart, GivesUpAfterTooManyLostPods) {
   JobDefinition job = EveryTenSeconds();
   job.lost_limit = 2;
@@ -283,7 +306,8 @@ RC_GTEST_PROP(Settle, ConservesPoints, ()) {
     if (present.due_at > now) continue;
     present.begun = job.delivery == Delivery::kAtMostOnce;
     if (*rc::gen::inRange(0, 4) == 0) {
-      ++present.lost;  // its pod dies
+      ++present.lost;                                                // its pod dies
+      if (*rc::gen::inRange(0, 2) == 0) present.completed_at = now;  // after its task had completed the occurrence
       continue;
     }
     apply(Settle(

@@ -158,6 +158,21 @@ TEST_F(PostgresUpgrade, AnOldPodNeverMeetsWhatANewProgramTriggered) {
   EXPECT_EQ(store_->Claim({young, std::chrono::seconds(1), 10, {"default"}})->jobs.size(), 1U);
 }
 
+TEST_F(PostgresUpgrade, AnOldPodVoidsACompletionByMovingOn) {
+  ASSERT_TRUE(store_->Migrate());
+  const Instant now = *store_->Now();
+  ASSERT_TRUE(store_->Enqueue({Hourly("job", now + std::chrono::minutes(5))}));
+  const std::int64_t session = OldSession();
+  const Rows claimed = OldClaim(session);
+  ASSERT_EQ(claimed.size(), 1);
+  ASSERT_TRUE(old_->Run("UPDATE escapement.jobs SET completed_fire = fire_time, completed_at = now()"));
+  ASSERT_EQ(OldCommit(session, claimed, 0, claimed.Time(0, 7) + std::chrono::hours(1), /*keep=*/false).size(), 1);
+  const SessionId young = *store_->OpenSession({"new", std::chrono::seconds(5)});
+  const auto jobs = store_->Claim({young, std::chrono::hours(24), 10, {"default"}})->jobs;
+  ASSERT_EQ(jobs.size(), 1U);
+  EXPECT_FALSE(jobs[0].present.completed_at) << "the next occurrence is to run";
+}
+
 TEST_F(PostgresUpgrade, AProgramIsRefusedByASchemaThatNamesANewerOne) {
   ASSERT_TRUE(store_->Migrate());
   ASSERT_TRUE(old_->Run("INSERT INTO escapement.migrations (version, compatible_from) VALUES (998, 1)"));

@@ -24,7 +24,8 @@ struct Run {
 using RunPtr = std::shared_ptr<Run>;  // shared: by the queue, the running handler and its Done
 
 RunContext ContextOf(const Run& run) {
-  return {run.start.job, run.start.fire_time, run.start.attempt, run.start.fence, run.cancel.get_token()};
+  return {run.start.job,   run.start.fire_time, run.start.attempt,
+          run.start.fence, run.start.key,       run.cancel.get_token()};
 }
 
 std::string WordsOf(const std::exception_ptr& thrown) {

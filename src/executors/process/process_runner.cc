@@ -245,6 +245,7 @@ class ProcessRunner::State {
     variables["ESCAPEMENT_FIRE_TIME"] = FormatInstant(context.fire_time);
     variables["ESCAPEMENT_ATTEMPT"] = std::to_string(context.attempt);
     variables["ESCAPEMENT_FENCE"] = std::to_string(context.fence);
+    variables["ESCAPEMENT_RUN"] = context.Token();
     Command command{.argv = spec.argv, .environment = {}, .directory = spec.directory};
     for (const auto& [name, value] : variables) command.environment.push_back(name + "=" + value);
     return command;

@@ -14,7 +14,7 @@ using Json = nlohmann::json;  // keeps members sorted by name: equal specs give 
 
 constexpr Duration kMaxKillGrace = std::chrono::seconds(4);
 constexpr std::array kOwnVariables = {"ESCAPEMENT_JOB", "ESCAPEMENT_FIRE_TIME", "ESCAPEMENT_ATTEMPT",
-                                      "ESCAPEMENT_FENCE"};
+                                      "ESCAPEMENT_FENCE", "ESCAPEMENT_RUN"};
 
 tl::unexpected<Error> Bad(const std::string& message) { return Fail(Code::kInvalidArgument, "command: " + message); }
 

@@ -274,6 +274,7 @@ struct MemoryState {
       row.present.planned_from = now;
       return;
     }
+    if (row.present.completed_at) return;  // to be settled as it is
     const auto skip = SkipStretch(*row.definition, row.present, now, Verdict::kSkippedPaused);
     if (!skip) return;
     AddRun(row, *skip->run, /*session=*/0, now);

@@ -484,7 +484,8 @@ class PostgresStore : public JobStore {
                      .lost = rows->Int32(i, 11),
                      .begun = rows->Bool(i, 12),
                      .to_plan = rows->Bool(i, 13),
-                     .planned_from = rows->Time(i, 14)};
+                     .planned_from = rows->Time(i, 14),
+                     .completed_at = rows->TimeOrNone(i, 15)};
       reply.jobs.push_back(std::move(job));
     }
     return reply;
@@ -596,11 +597,12 @@ class PostgresStore : public JobStore {
                              .lost = rows->Int32(0, 9),
                              .begun = rows->Bool(0, 10),
                              .to_plan = rows->Bool(0, 11),
-                             .planned_from = rows->Time(0, 12)};
+                             .planned_from = rows->Time(0, 12),
+                             .completed_at = rows->TimeOrNone(0, 16)};
     std::optional<Settlement> skipped;
-    // A run in flight keeps its occurrence; a retry that waits is not skipped either.
+    // A run in flight keeps its occurrence; a retry that waits, and what its task completed, is not skipped either.
     const bool owned = rows->Bool(0, 13);
-    if (!owned && present.attempt == 1 && present.lost == 0 && !present.to_plan) {
+    if (!owned && present.attempt == 1 && present.lost == 0 && !present.to_plan && !present.completed_at) {
       skipped = SkipStretch(*definition, present, rows->Time(0, 15), Verdict::kSkippedPaused);
     }
     Params p;

@@ -580,6 +580,7 @@ class RedisStore final : public JobStore {
 
   Status ImportJobs(const std::vector<ArchivedJob>& jobs) override {
     if (const Status valid = ValidateArchive(jobs); !valid) return valid;
+    if (const Status none = CheckNoneCompleted(jobs); !none) return none;
     if (auto ready = Ready(); !ready) return ready;
     std::vector<std::string> ids;
     std::vector<std::string> texts;

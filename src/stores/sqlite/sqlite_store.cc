@@ -467,6 +467,7 @@ class SqliteStore final : public JobStore {
 
   Status ImportJobs(const std::vector<ArchivedJob>& jobs) override {
     if (const Status valid = ValidateArchive(jobs); !valid) return valid;
+    if (const Status none = CheckNoneCompleted(jobs); !none) return none;
     if (auto s = Connect(); !s) return s;
     Transaction tx(*db_, kWrite);
     JobRows rows(tx, Clock());

@@ -38,18 +38,21 @@ WITH live AS MATERIALIZED (
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
+    -- What its task completed has succeeded, whatever became of the run: the next owner says so.
+    AND (u.verdict IS NULL OR u.verdict = 1 OR j.completed_fire IS DISTINCT FROM j.fire_time OR j.fire_time <= j.cursor)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,
             u.attempt, u.version, u.verdict, u.error, u.output, u.next_fire, u.next_cursor, j.planned_from,
             -- A plan that keeps the occurrence keeps what was started: another attempt, or one that died.
             u.verdict IS NULL AND u.next_fire = u.fire AND u.fire > u.next_cursor AND (u.attempt > 1 OR j.lost > 0) AS keeps
 ), planned AS (
-  -- The first plan under a new version (a plan alone, or the loss of a run begun before it) divides the points.
+  -- The first plan under a new version (a plan alone, or the settlement of a run begun before it: lost, or completed by
+  -- its task, which has no start) divides the points.
   UPDATE escapement.definitions d SET
     valid_after = CASE WHEN done.keeps THEN done.fire
                        ELSE GREATEST(done.next_cursor, done.planned_from) END,
     closes_at = CASE WHEN done.keeps THEN done.fire ELSE done.next_cursor END
   FROM done
-  WHERE (done.verdict IS NULL OR done.verdict = 5) AND d.job = done.key AND d.version = done.version AND d.valid_after IS NULL
+  WHERE (done.verdict IS NULL OR done.verdict = 5 OR (done.verdict = 1 AND done.started IS NULL)) AND d.job = done.key AND d.version = done.version AND d.valid_after IS NULL
 ), history AS (
   INSERT INTO escapement.runs (settled_at, job, fire_time, last_fire, started_at, finished_at, fence, session, settles,
                                attempt, version, verdict, error, output)

@@ -10,5 +10,6 @@ WITH live AS (
   WHERE j.owner = $1 AND j.key <> ALL ($2)
 )
 SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
-       t.version, t.lost, t.begun, t.to_plan, t.planned_from
+       t.version, t.lost, t.begun, t.to_plan, t.planned_from,
+       CASE WHEN t.completed_fire = t.fire_time AND t.fire_time > t.cursor THEN t.completed_at END
 FROM live LEFT JOIN told t ON true
