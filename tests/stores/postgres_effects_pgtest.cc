@@ -58,7 +58,8 @@ class TaskConnection {
 class PostgresEffects : public testing::Test {
  protected:
   void SetUp() override {
-    static const auto server = PrivateServer::Postgres();
+    // A database for each test; nothing here is about what survives a crash of the server.
+    static const auto server = PrivateServer::Postgres({.directory = {}, .settings = {"fsync=off"}});
     ASSERT_TRUE(server) << "no private PostgreSQL could be started";
     url_ = Fresh((*server)->url());
     store_ = *(*PostgresStoreFactory::Create(url_))->Open();
@@ -389,7 +390,8 @@ TEST_F(PostgresEffects, AnOccurrenceIsCompletedOnce) {
   EXPECT_EQ(task_->WriteAnd(&TaskConnection::Check, Token(held), "after"), kCompleted);
   EXPECT_EQ(Reclaim(pod_).jobs, 1);
   EXPECT_EQ(task_->WriteAnd(&TaskConnection::Complete, Token(held), "late"), kStale);
-  EXPECT_EQ(task_->WriteAnd(&TaskConnection::Complete, Token(ClaimOne(OpenSession("heir"))), "of the heir"), kCompleted);
+  EXPECT_EQ(task_->WriteAnd(&TaskConnection::Complete, Token(ClaimOne(OpenSession("heir"))), "of the heir"),
+            kCompleted);
   EXPECT_EQ(Effects(), 1);
 }
 
