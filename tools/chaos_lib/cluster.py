@@ -1,0 +1,226 @@
+"""The pods of a run, its servers, and its jobs."""
+
+import dataclasses
+import datetime
+import glob
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from chaos_lib import servers
+from chaos_lib.isolation import Bridge, PodNetwork, mount_memory, run
+from chaos_lib.servers import await_true
+
+STOP_LIMIT = 20  # seconds: the pod's grace is 5
+FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
+STORE_PORT, LOCKS_PORT = 5432, 6379  # of the addresses that pods know
+RUNS_OF_A_JOB = 450  # Redis keeps the newest 1,000 rows of a job, and a retried point has two
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One job: its points are first, first + interval, ... before end, all in us since the epoch."""
+
+    id: str
+    first: int
+    interval: int
+    end: int
+    work_ms: int
+    failures: int = 0
+    at_most_once: bool = False
+
+    def points(self):
+        return range(self.first, self.end, self.interval)
+
+    def definition(self):
+        phase = self.first % self.interval
+        anchor = datetime.datetime.fromtimestamp((self.first - phase) / 1e6, datetime.timezone.utc)
+        end = datetime.datetime.fromtimestamp(self.end / 1e6, datetime.timezone.utc)
+        schedule = f"every {self.interval}us anchor={anchor:%Y-%m-%dT%H:%M:%S.%fZ} phase={phase}us"
+        definition = {"schedule": f"{schedule} end={end:%Y-%m-%dT%H:%M:%S.%fZ}", "task": "chaos",
+                      "payload": f"{self.work_ms} {self.failures}", "late": "run_all"}
+        if self.failures:
+            definition |= {"max_attempts": self.failures + 3, "retry_delay": "200ms"}
+        if self.at_most_once:
+            definition["delivery"] = "at_most_once"
+        return definition
+
+
+def make_jobs(start, seconds, rate):
+    """Jobs with `rate` points a second together, from `start` (us since the epoch) on, evenly over their interval."""
+    interval = max(1, -(-seconds // RUNS_OF_A_JOB)) * 1_000_000
+    start -= start % interval - interval  # the next whole interval: phases lie within one
+    count = rate * interval // 1_000_000
+    jobs = []
+    for number in range(count):
+        first = start + number * interval // count
+        usual = {"first": first, "interval": interval, "end": start + seconds * 1_000_000}
+        match number % 20:
+            case 0 | 1 | 2:
+                jobs.append(Job(f"once-{number:05}", work_ms=20, at_most_once=True, **usual))
+            case 3 | 4 | 5:
+                jobs.append(Job(f"retry-{number:05}", work_ms=20, failures=1, **usual))
+            case 6 | 7:
+                jobs.append(Job(f"slow-{number:05}", work_ms=150, **usual))
+            case _:
+                jobs.append(Job(f"plain-{number:05}", work_ms=20, **usual))
+    return jobs
+
+
+class Pod:
+    """One pod, which may be killed and started again; each process keeps a file of starts of its own."""
+
+    def __init__(self, cluster, index):
+        self.name = f"pod-{index}"
+        self.network = PodNetwork(index) if cluster.has_network else None
+        self._cluster = cluster
+        self._process = None
+        self._count = 0
+        self._clock = None
+        # A library can turn the clock of every other pod; the others show that it is not the library that works.
+        library = next(iter(glob.glob(FAKETIME)), None)
+        if cluster.turns_clocks and index % 2 == 0 and library is not None:
+            self._clock = cluster.directory / f"{self.name}.clock"
+            self.turn_clock("+0")
+            self._faketime = {"LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+                              "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_CACHE_DURATION": "1"}
+
+    def start(self):
+        self._count += 1
+        directory = self._cluster.directory
+        environment = {**os.environ, "CHAOS_STORE": self._cluster.store_url, "CHAOS_LOCKS": self._cluster.locks_url,
+                       "CHAOS_POD": self.name, "CHAOS_WITNESS": str(directory / f"witness/{self.name}.{self._count}")}
+        if self._clock is not None:
+            environment |= self._faketime
+        command = [self._cluster.pod_program]
+        with open(directory / f"logs/{self.name}.log", "ab") as log:
+            self._process = subprocess.Popen((self.network.enter() if self.network else []) + command, env=environment,
+                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self):
+        """Politely; its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(timeout=STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return "none: it did not end"
+
+    def ended(self):
+        """Its exit status when it has ended by itself."""
+        return self._process.poll()
+
+    def turn_clock(self, offset):
+        """By seconds, such as "+3600"."""
+        half = self._clock.with_suffix(".new")
+        half.write_text(offset + "\n")
+        half.rename(self._clock)
+
+
+class Cluster:
+    """Servers, network and pods of one run. `directory` is in memory and the run's own."""
+
+    def __init__(self, store, pods, minutes, directory, programs):
+        self.store = store
+        self.directory = directory
+        self.pod_program, self.program = programs
+        self.has_network = store != "sqlite"
+        self.turns_clocks = store != "sqlite"  # there the machine's clock is the store's
+        self.postgres = self.redis = self._proxy = None
+        self._megabytes = int(300 + 30 * minutes)
+        self._spare = 0
+        mount_memory(directory / "witness", int(64 + 16 * minutes))
+        (directory / "logs").mkdir()
+        self._start_servers()
+        run(self.program, "migrate", env=self.environment())
+        self.pods = [Pod(self, index + 1) for index in range(pods)]
+
+    def _start_servers(self):
+        if self.store == "sqlite":
+            self.disk = servers._Disk(self.directory / "sqlite", self._megabytes)
+            self.store_url, self.locks_url = f"sqlite:{self.directory}/sqlite/jobs.db", ""
+            self.direct_url = self.store_url
+            return
+        Bridge()
+        self._proxy = subprocess.Popen([sys.executable, "-B", f"{os.path.dirname(__file__)}/proxy.py",
+                                        f"{Bridge.STORE}:{STORE_PORT}", f"{Bridge.LOCKS}:{LOCKS_PORT}"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._proxy.stdout.readline()
+        if self.store == "redis":
+            self.redis = servers.Redis(self.directory / "redis", 6400, self._megabytes, durable=True)
+            self.redis.start()
+            self.store_url, self.locks_url = f"redis://{Bridge.STORE}:{STORE_PORT}/0", ""
+            self.order({"upstream": {"store": self.redis.port}})
+            return
+        self.postgres = servers.Postgres(self.directory / "postgres-0", 5500, self._megabytes)
+        self.postgres.start()
+        self.postgres.create_database()
+        self.store_url = f"postgresql://escapement@{Bridge.STORE}:{STORE_PORT}/escapement"
+        self.locks_url = ""
+        self.order({"upstream": {"store": self.postgres.port}})
+        if self.store == "postgresql":
+            self.redis = servers.Redis(self.directory / "redis", 6400, 64, durable=False)
+            self.redis.start()
+            self.locks_url = f"redis://{Bridge.LOCKS}:{LOCKS_PORT}/0"
+            self.order({"upstream": {"locks": self.redis.port}})
+
+    def order(self, order):
+        """To the proxy."""
+        self._proxy.stdin.write(json.dumps(order) + "\n")
+        self._proxy.stdin.flush()
+        self._proxy.stdout.readline()
+
+    def environment(self):
+        return {**os.environ, "ESCAPEMENT_STORE": self.store_url, "ESCAPEMENT_LOCKS": self.locks_url,
+                "ESCAPEMENT_CONFIG": os.devnull}
+
+    def next_standby(self):
+        """A standby of the present PostgreSQL."""
+        self._spare += 1
+        return self.postgres.make_standby(self.directory / f"postgres-{self._spare}", 5500 + self._spare,
+                                          self._megabytes)
+
+    def add_jobs(self, jobs):
+        file = self.directory / "jobs.json"
+        file.write_text(json.dumps({"jobs": {job.id: job.definition() for job in jobs}}))
+        run(self.program, "apply", "-f", str(file), env=self.environment())
+
+    def start_pods(self):
+        for pod in self.pods:
+            pod.start()
+        await_true("all pods are there", 30, lambda: len(json.loads(self.ask("pods", "--json"))) == len(self.pods))
+
+    def ask(self, *arguments):
+        return run(self.program, *arguments, env=self.environment())
+
+    def await_drained(self, limit):
+        """Until every occurrence is settled; false when some are not by then."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if json.loads(self.ask("list", "--json", "--state", "active")) == []:
+                return True
+            time.sleep(0.5)
+        return False
+
+    def ledger(self):
+        """The store's jobs and runs, as an archive's lines."""
+        file = self.directory / "witness/ledger.jsonl"
+        run(self.program, "export", str(file), env=self.environment())
+        with open(file) as lines:
+            yield from map(json.loads, lines)
+
+    def witness(self):
+        """The lines that the pods' own files hold."""
+        for path in sorted((self.directory / "witness").glob("pod-*")):
+            with open(path) as lines:
+                yield from lines
