@@ -2,7 +2,7 @@
 //
 // Variables: CHAOS_STORE and CHAOS_LOCKS (URLs), CHAOS_POD (its name), CHAOS_WITNESS (the file to append to).
 // A job's payload is "<ms of work> <attempts that fail>". Lines of the file, instants in us since the epoch:
-//   S <token> <job> <fire time> <attempt> <fence> <instant>
+//   S <token> <job> <fire time> <attempt> <fence> <instant> <how far this process's own clock is ahead, us>
 //   E <token> <instant>
 // The token is what the run prints, so each row of the ledger names the start that it is the outcome of.
 #include <fcntl.h>
@@ -144,8 +144,10 @@ int Run() {
     scheduler = std::move(*opened);
     scheduler->HandleAsync("chaos", [&](const RunContext& run, Done done) {
       const std::string token = fmt::format("{}.{}.{}", options.pod_name, getpid(), ++starts);
-      witness.Write(fmt::format("S {} {} {} {} {} {}\n", token, run.job->id, ToMicros(run.fire_time), run.attempt,
-                                run.fence, WallMicros()));
+      const std::int64_t now = WallMicros();
+      const auto own = std::chrono::floor<Duration>(std::chrono::system_clock::now().time_since_epoch()).count();
+      witness.Write(fmt::format("S {} {} {} {} {} {} {}\n", token, run.job->id, ToMicros(run.fire_time), run.attempt,
+                                run.fence, now, own - now));
       int length_ms = 0, failures = 0;
       (void)std::sscanf(run.job->payload.c_str(), "%d %d", &length_ms, &failures);
       const bool fails = run.attempt <= failures;

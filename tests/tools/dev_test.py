@@ -27,8 +27,8 @@ class DevTest(unittest.TestCase):
     def test_alone_it_prints_its_commands(self):
         done = self.run_dev()
         self.assertEqual(done.returncode, 0)
-        for command in ("setup", "build", "test", "check", "stress", "bench", "faults", "model", "test-compose", "ci",
-                        "ci-full", "clean"):
+        for command in ("setup", "build", "test", "check", "stress", "bench", "chaos", "faults", "model", "test-compose",
+                        "ci", "ci-full", "clean"):
             self.assertIn(f"\n  {command} ", done.stdout)
             self.assertRegex(self.run_dev(command, "--help").stdout, rf"^usage: \./dev {command}")
 

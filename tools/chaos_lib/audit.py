@@ -15,6 +15,7 @@ class Start:
     attempt: int
     fence: int
     instant: int
+    skew: int  # how far the pod's own clock was ahead, in us
     ended: bool = False
 
 
@@ -160,13 +161,13 @@ def recoveries(groups, firsts, end):
     """How long after each group of faults occurrences still started late, in us; 0: none did.
 
     A group is (from, to, kinds): the instants in us at which its first fault began and its last one was over (a kill
-    is over at once). The occurrences of a group are those due from its beginning to the next one's.
+    is over at once). The occurrences of a group are those due from its beginning to the next one's; what a fault
+    delays may have been due as much as LATE_US before it.
     """
     late = sorted((fire, instant) for (_, fire), instant in firsts.items() if instant - fire > LATE_US)
     results = []
     for index, (begin, over, kinds) in enumerate(groups):
-        until = groups[index + 1][0] if index + 1 < len(groups) else end
-        # An occurrence that a fault delays may have been due just before it.
+        until = groups[index + 1][0] - LATE_US if index + 1 < len(groups) else end
         last = max((instant for fire, instant in late if begin - LATE_US <= fire < until), default=0)
         results.append((max(0, last - over), kinds))
     return results

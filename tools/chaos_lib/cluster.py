@@ -147,7 +147,7 @@ class Cluster:
 
     def _start_servers(self):
         if self.store == "sqlite":
-            self.disk = servers._Disk(self.directory / "sqlite", self._megabytes)
+            self.disk = servers.Disk(self.directory / "sqlite", self._megabytes)
             self.store_url, self.locks_url = f"sqlite:{self.directory}/sqlite/jobs.db", ""
             self.direct_url = self.store_url
             return

@@ -56,10 +56,11 @@ class Injector:
         at = now_us()
         self.times[self._numbers[id(fault)]] = at, at if over else None
 
-    def _last(self, fault, over_at_once=False):
-        """Announces it, and lets it last. `over_at_once`: recovery is counted from its beginning."""
-        self._began(fault, over_at_once)
+    def _announce(self, fault):
         self._say(f"{fault.describe()}, for {fault.length:.1f} s")
+
+    def _last(self, fault):
+        self._announce(fault)
         time.sleep(fault.length)
 
     def _pod(self, fault):
@@ -70,7 +71,8 @@ class Injector:
     def _pod_kill(self, fault):
         pod = self._pod(fault)
         pod.kill()
-        self._last(fault, over_at_once=True)
+        self._began(fault, over=True)  # recovery does not wait for its return
+        self._last(fault)
         pod.start()
 
     def _pod_freeze(self, fault):
@@ -93,8 +95,7 @@ class Injector:
             pod.turn_clock(fault.how)
             self._last(fault)
         else:
-            self._began(fault)
-            self._say(f"{fault.describe()}, for {fault.length:.1f} s")
+            self._announce(fault)
             end = time.monotonic() + fault.length
             while time.monotonic() < end:
                 for offset in ("+3600", "-3600", "+0"):
@@ -153,6 +154,7 @@ class Injector:
     def _postgres_failover(self, fault):
         cluster = self._cluster
         old, standby = cluster.postgres, cluster.next_standby()
+        self._began(fault)  # all before was preparation
         old.stop(signal.SIGKILL)
         self._last(fault)
         standby.promote()
@@ -163,8 +165,7 @@ class Injector:
     def _postgres_connections(self, fault):
         """All connections are taken, and the pods lose theirs: they have to come back to a full server."""
         postgres, taken = self._cluster.postgres, []
-        self._began(fault)
-        self._say(f"{fault.describe()}, for {fault.length:.1f} s")
+        self._announce(fault)
         end = time.monotonic() + fault.length
         refused = cut = False
         while time.monotonic() < end:
@@ -184,8 +185,7 @@ class Injector:
             raise RuntimeError(f"{len(taken)} connections were taken and none was refused")
 
     def _postgres_table_lock(self, fault):
-        self._began(fault)
-        self._say(f"{fault.describe()}, for {fault.length:.1f} s")
+        self._announce(fault)
         self._cluster.postgres.sql("BEGIN; LOCK TABLE escapement.jobs IN ACCESS EXCLUSIVE MODE; "
                                    f"SELECT pg_sleep({fault.length}); ROLLBACK")
 
@@ -197,8 +197,7 @@ class Injector:
 
     def _with_full_disk(self, fault, disk):
         disk.fill()
-        self._began(fault)
-        self._say(f"{fault.describe()}, for {fault.length:.1f} s")
+        self._announce(fault)
         end = time.monotonic() + fault.length
         while time.monotonic() < end:
             disk.fill()

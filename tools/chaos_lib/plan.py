@@ -20,7 +20,7 @@ KINDS = {
 }
 
 FIRST = 2.0  # seconds from the first point to the first fault
-SETTLE = 12.0  # seconds at the end without faults: a session's TTL, a heartbeat, and the work that was left
+SETTLE = 10.0  # seconds at the end without faults: a session's TTL, a heartbeat, and the work that was left
 PAUSE = (7.0, 12.0)  # between the end of one fault and the next: long enough to see how long recovery takes
 
 # Sessions live 5 s: freezes and partitions are shorter or longer than that.

@@ -21,7 +21,7 @@ def await_true(what, limit, question):
         time.sleep(0.05)
 
 
-class _Disk:
+class Disk:
     """The file system below a server, which can be filled up."""
 
     def __init__(self, directory, megabytes, owner=None):
@@ -52,12 +52,13 @@ class Postgres:
 
     def __init__(self, directory, port, megabytes, copy_of=None):
         self.port = port
-        self.disk = _Disk(directory, megabytes, owner="postgres")
+        self.disk = Disk(directory, megabytes, owner="postgres")
         self._data = directory / "data"
         self._log = open(directory.parent / f"{directory.name}.log", "ab")
         self._process = None
         if copy_of is None:
-            self._as_postgres("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync")
+            self._as_postgres("initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                              "--no-sync")
             with open(self._data / "postgresql.conf", "a") as file:
                 file.write(self._settings())
         else:
@@ -161,11 +162,11 @@ class Redis:
 
     def __init__(self, directory, port, megabytes, durable):
         self.port = port
-        self.disk = _Disk(directory, megabytes)
+        self.disk = Disk(directory, megabytes)
         self._log = open(directory.parent / f"{directory.name}.log", "ab")
         self._process = None
-        self._arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--save",
-                           "", "--daemonize", "no", "--maxmemory-policy", "noeviction", "--protected-mode", "no"]
+        self._arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory),
+                           "--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]
         if durable:
             self._arguments += ["--appendonly", "yes", "--appendfsync", "always"]
 
