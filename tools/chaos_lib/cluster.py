@@ -14,6 +14,7 @@ from chaos_lib import servers
 from chaos_lib.isolation import Bridge, PodNetwork, mount_memory, run
 from chaos_lib.servers import await_true
 
+ASK_LIMIT = 30  # seconds
 STOP_LIMIT = 20  # seconds: the pod's grace is 5
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 STORE_PORT, LOCKS_PORT = 5432, 6379  # of the addresses that pods know
@@ -95,10 +96,9 @@ class Pod:
                        "CHAOS_POD": self.name, "CHAOS_WITNESS": str(directory / f"witness/{self.name}.{self._count}")}
         if self._clock is not None:
             environment |= self._faketime
-        command = [self._cluster.pod_program]
+        command = (self.network.enter() if self.network else []) + [self._cluster.pod_program]
         with open(directory / f"logs/{self.name}.log", "ab") as log:
-            self._process = subprocess.Popen((self.network.enter() if self.network else []) + command, env=environment,
-                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def signal(self, number):
         self._process.send_signal(number)
@@ -142,14 +142,13 @@ class Cluster:
         mount_memory(directory / "witness", int(64 + 16 * minutes))
         (directory / "logs").mkdir()
         self._start_servers()
-        run(self.program, "migrate", env=self.environment())
+        self.ask("migrate")
         self.pods = [Pod(self, index + 1) for index in range(pods)]
 
     def _start_servers(self):
         if self.store == "sqlite":
             self.disk = servers.Disk(self.directory / "sqlite", self._megabytes)
             self.store_url, self.locks_url = f"sqlite:{self.directory}/sqlite/jobs.db", ""
-            self.direct_url = self.store_url
             return
         Bridge()
         self._proxy = subprocess.Popen([sys.executable, "-B", f"{os.path.dirname(__file__)}/proxy.py",
@@ -180,10 +179,6 @@ class Cluster:
         self._proxy.stdin.flush()
         self._proxy.stdout.readline()
 
-    def environment(self):
-        return {**os.environ, "ESCAPEMENT_STORE": self.store_url, "ESCAPEMENT_LOCKS": self.locks_url,
-                "ESCAPEMENT_CONFIG": os.devnull}
-
     def next_standby(self):
         """A standby of the present PostgreSQL."""
         self._spare += 1
@@ -193,15 +188,25 @@ class Cluster:
     def add_jobs(self, jobs):
         file = self.directory / "jobs.json"
         file.write_text(json.dumps({"jobs": {job.id: job.definition() for job in jobs}}))
-        run(self.program, "apply", "-f", str(file), env=self.environment())
+        self.ask("apply", "-f", str(file))
 
     def start_pods(self):
         for pod in self.pods:
             pod.start()
-        await_true("all pods are there", 30, lambda: len(json.loads(self.ask("pods", "--json"))) == len(self.pods))
+        await_true("all pods are there", 60, lambda: len(json.loads(self.ask("pods", "--json"))) == len(self.pods))
 
     def ask(self, *arguments):
-        return run(self.program, *arguments, env=self.environment())
+        """The command line's answer. A loaded machine may be slow to give it: asks again for a while."""
+        environment = {**os.environ, "ESCAPEMENT_STORE": self.store_url, "ESCAPEMENT_LOCKS": self.locks_url,
+                       "ESCAPEMENT_CONFIG": os.devnull}
+        end = time.monotonic() + ASK_LIMIT
+        while True:
+            try:
+                return run(self.program, *arguments, env=environment)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.5)
 
     def await_drained(self, limit):
         """Until every occurrence is settled; false when some are not by then."""
@@ -215,7 +220,7 @@ class Cluster:
     def ledger(self):
         """The store's jobs and runs, as an archive's lines."""
         file = self.directory / "witness/ledger.jsonl"
-        run(self.program, "export", str(file), env=self.environment())
+        self.ask("export", str(file))
         with open(file) as lines:
             yield from map(json.loads, lines)
 
