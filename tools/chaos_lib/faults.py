@@ -25,6 +25,7 @@ class Injector:
         self._threads = [threading.Thread(target=self._play, args=(fault,), daemon=True) for fault in plan]
         self.times = {}  # fault's place in the plan: (began, over), in us
         self._numbers = {id(fault): number for number, fault in enumerate(plan)}
+        self._given_up = threading.Event()
         self.problems = []  # what went wrong with the faults themselves, or with pods that should have lived
 
     def start(self):
@@ -32,6 +33,9 @@ class Injector:
             thread.start()
 
     def finish(self, limit):
+        """Waits for those that have begun; others are left out when one could not be made."""
+        if self.problems:
+            self._given_up.set()
         end = time.monotonic() + limit
         for thread in self._threads:
             thread.join(max(0, end - time.monotonic()))
@@ -40,7 +44,8 @@ class Injector:
                 return
 
     def _play(self, fault):
-        time.sleep(max(0, self._zero / 1e6 + fault.at - time.time()))
+        if self._given_up.wait(max(0, self._zero / 1e6 + fault.at - time.time())):
+            return
         self._began(fault)
         try:
             getattr(self, "_" + fault.kind.replace("-", "_"))(fault)

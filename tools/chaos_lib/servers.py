@@ -129,9 +129,14 @@ log_min_messages = warning
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=5)
         words = b"user\0escapement\0database\0escapement\0application_name\0chaos\0\0"
         connection.sendall(struct.pack("!ii", 8 + len(words), 196608) + words)
-        answer = connection.recv(1)
-        if answer == b"R":  # authentication: trusted
-            return connection
+        # Messages are a letter, a length that counts itself, and a body. The limit is looked at after authentication.
+        answers = connection.makefile("rb")
+        while head := answers.read(5):
+            if head[:1] == b"Z":
+                return connection
+            if head[:1] == b"E":
+                break
+            answers.read(struct.unpack("!i", head[1:])[0] - 4)
         connection.close()
         return None
 
