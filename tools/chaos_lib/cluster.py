@@ -79,6 +79,7 @@ class Pod:
         self.network = PodNetwork(index) if cluster.has_network else None
         self._cluster = cluster
         self._process = None
+        self._is_to_live = False
         self._count = 0
         self._clock = None
         # A library can turn the clock of every other pod; the others show that it is not the library that works.
@@ -99,16 +100,19 @@ class Pod:
         command = (self.network.enter() if self.network else []) + [self._cluster.pod_program]
         with open(directory / f"logs/{self.name}.log", "ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._is_to_live = True
 
     def signal(self, number):
         self._process.send_signal(number)
 
     def kill(self):
+        self._is_to_live = False
         self._process.kill()
         self._process.wait()
 
     def stop(self):
         """Politely; its exit status."""
+        self._is_to_live = False
         self._process.send_signal(signal.SIGTERM)
         try:
             return self._process.wait(timeout=STOP_LIMIT)
@@ -116,9 +120,12 @@ class Pod:
             self.kill()
             return "none: it did not end"
 
-    def ended(self):
-        """Its exit status when it has ended by itself."""
-        return self._process.poll()
+    def died(self):
+        """Its exit status when it has ended though nobody made it, or None. Said once."""
+        if not self._is_to_live or self._process.poll() is None:
+            return None
+        self._is_to_live = False
+        return self._process.returncode
 
     def turn_clock(self, offset):
         """By seconds, such as "+3600"."""

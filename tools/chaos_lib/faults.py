@@ -26,6 +26,8 @@ class Injector:
         self.times = {}  # fault's place in the plan: (began, over), in us
         self._numbers = {id(fault): number for number, fault in enumerate(plan)}
         self._given_up = threading.Event()
+        # On a loaded machine one may begin late; still no two happen to the same part at once.
+        self._targets = {fault.target: threading.Lock() for fault in plan}
         self.problems = []  # what went wrong with the faults themselves, or with pods that should have lived
 
     def start(self):
@@ -40,22 +42,26 @@ class Injector:
         for thread in self._threads:
             thread.join(max(0, end - time.monotonic()))
             if thread.is_alive():
-                self.problems.append("a fault is not over in time")
+                self.problem("a fault is not over in time")
                 return
+
+    def problem(self, text):
+        self.problems.append(text)
+        self._say(f"FAILED: {text}")
 
     def _play(self, fault):
         if self._given_up.wait(max(0, self._zero / 1e6 + fault.at - time.time())):
             return
-        self._began(fault)
         try:
-            getattr(self, "_" + fault.kind.replace("-", "_"))(fault)
+            with self._targets[fault.target]:
+                self._began(fault)
+                getattr(self, "_" + fault.kind.replace("-", "_"))(fault)
             began, over = self.times[self._numbers[id(fault)]]
             if over is None:
                 self.times[self._numbers[id(fault)]] = began, now_us()
             self._say(f"      over: {fault.describe()}")
         except Exception as error:  # a fault that cannot be made proves nothing: the run must not pass
-            self.problems.append(f"{fault.describe()}: {error}")
-            self._say(f"    FAILED: {fault.describe()}: {error}\n{traceback.format_exc()}")
+            self.problem(f"{fault.describe()}: {error}\n{traceback.format_exc()}")
 
     def _began(self, fault, over=False):
         at = now_us()
@@ -90,7 +96,7 @@ class Injector:
         pod = self._pod(fault)
         status = pod.stop()
         if status != 0:
-            self.problems.append(f"{pod.name} was told to stop and ended with status {status}")
+            self.problem(f"{pod.name} was told to stop and ended with status {status}")
         self._last(fault)
         pod.start()
 

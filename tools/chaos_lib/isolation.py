@@ -12,6 +12,7 @@ import time
 
 _CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWPID, _CLONE_NEWNET = 0x00020000, 0x08000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
+_MS_REMOUNT = 32
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -110,6 +111,11 @@ def mount_memory(directory, megabytes, mode="0700", owner=None):
     run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode={mode}", "chaos", str(directory))
     if owner is not None:
         shutil.chown(directory, owner, owner)
+
+
+def resize_memory(directory, size):
+    """Changes the bound of such a file system, in bytes. False when it holds more than that."""
+    return _libc.mount(b"chaos", os.fsencode(directory), b"tmpfs", _MS_REMOUNT, f"size={size}".encode()) == 0
 
 
 class Bridge:

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import time
 
-from chaos_lib.isolation import Unsupported, mount_memory, run
+from chaos_lib.isolation import Unsupported, mount_memory, resize_memory, run
 
 START_LIMIT = 60  # seconds for a server to answer
 
@@ -22,24 +22,23 @@ def await_true(what, limit, question):
 
 
 class Disk:
-    """The file system below a server, which can be filled up."""
+    """The file system below a server, in memory, which can be full at once."""
 
     def __init__(self, directory, megabytes, owner=None):
         self.directory = directory
+        self._bytes = megabytes << 20
         mount_memory(directory, megabytes, owner=owner)
 
     def fill(self):
-        """Leaves no block free, and takes what others free, for as long as fill is called again."""
-        with open(self.directory / "filler", "ab", buffering=0) as file:
-            for size in (1 << 20, 4096):
-                try:
-                    while True:
-                        file.write(b"\0" * size)
-                except OSError:
-                    continue
+        """Leaves no block free. What is deleted makes room again: for as long as it is to be full, call it again."""
+        for _ in range(100):  # it may grow between the two calls
+            system = os.statvfs(self.directory)
+            if resize_memory(self.directory, (system.f_blocks - system.f_bfree) * system.f_frsize):
+                return
+        raise RuntimeError(f"{self.directory} cannot be made full")
 
     def free(self):
-        (self.directory / "filler").unlink(missing_ok=True)
+        resize_memory(self.directory, self._bytes)
 
     def remove(self):
         run("umount", "-l", str(self.directory))
