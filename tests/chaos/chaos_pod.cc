@@ -160,7 +160,7 @@ int Run() {
   };
   for (auto started = start(); !started; started = start()) {
     const Code code = started.error().code;
-    if (code != Code::kUnavailable && code != Code::kTimeout) {
+    if (code != Code::kUnavailable && code != Code::kTimeout && code != Code::kInDoubt) {
       fmt::print(stderr, "{}\n", started.error().message);
       return 2;
     }

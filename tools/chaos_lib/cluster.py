@@ -18,6 +18,7 @@ ASK_LIMIT = 30  # seconds
 STOP_LIMIT = 20  # seconds: the pod's grace is 5
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 STORE_PORT, LOCKS_PORT = 5432, 6379  # of the addresses that pods know
+LONG_JOBS, LONG_INTERVAL = 40, 10_000_000
 RUNS_OF_A_JOB = 450  # Redis keeps the newest 1,000 rows of a job, and a retried point has two
 
 
@@ -37,11 +38,10 @@ class Job:
         return range(self.first, self.end, self.interval)
 
     def definition(self):
-        phase = self.first % self.interval
-        anchor = datetime.datetime.fromtimestamp((self.first - phase) / 1e6, datetime.timezone.utc)
-        end = datetime.datetime.fromtimestamp(self.end / 1e6, datetime.timezone.utc)
-        schedule = f"every {self.interval}us anchor={anchor:%Y-%m-%dT%H:%M:%S.%fZ} phase={phase}us"
-        definition = {"schedule": f"{schedule} end={end:%Y-%m-%dT%H:%M:%S.%fZ}", "task": "chaos",
+        first, end = (datetime.datetime.fromtimestamp(at // 1_000_000, datetime.timezone.utc).replace(
+            microsecond=at % 1_000_000) for at in (self.first, self.end))
+        schedule = f"every {self.interval}us anchor={first:%Y-%m-%dT%H:%M:%S.%fZ} end={end:%Y-%m-%dT%H:%M:%S.%fZ}"
+        definition = {"schedule": schedule, "task": "chaos",
                       "payload": f"{self.work_ms} {self.failures}", "late": "run_all"}
         if self.failures:
             definition |= {"max_attempts": self.failures + 3, "retry_delay": "200ms"}
@@ -53,12 +53,19 @@ class Job:
 def make_jobs(start, seconds, rate):
     """Jobs with `rate` points a second together, from `start` (us since the epoch) on, evenly over their interval."""
     interval = max(1, -(-seconds // RUNS_OF_A_JOB)) * 1_000_000
-    start -= start % interval - interval  # the next whole interval: phases lie within one
-    count = rate * interval // 1_000_000
+    start += -start % 1_000_000  # a whole second
+    end = start + seconds * 1_000_000
+
+    def spread(count, every):
+        for number in range(count):
+            yield number, {"first": start + number * every // count, "interval": every, "end": end}
+
     jobs = []
-    for number in range(count):
-        first = start + number * interval // count
-        usual = {"first": first, "interval": interval, "end": start + seconds * 1_000_000}
+    # Still running when a pod that was frozen, and has lost them to another pod, comes back.
+    long_interval = max(interval, LONG_INTERVAL)
+    for number, usual in spread(LONG_JOBS, long_interval):
+        jobs.append(Job(f"long-{number:05}", work_ms=4000, **usual))
+    for number, usual in spread(rate * interval // 1_000_000 - LONG_JOBS * interval // long_interval, interval):
         match number % 20:
             case 0 | 1 | 2:
                 jobs.append(Job(f"once-{number:05}", work_ms=20, at_most_once=True, **usual))

@@ -9,7 +9,7 @@ import time
 
 from chaos_lib.isolation import Unsupported, mount_memory, resize_memory, run
 
-START_LIMIT = 60  # seconds for a server to answer
+START_LIMIT = 120  # seconds for a server to answer
 
 
 def await_true(what, limit, question):
@@ -172,7 +172,8 @@ class Redis:
         self._arguments = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory),
                            "--save", "", "--daemonize", "no", "--maxmemory-policy", "noeviction"]
         if durable:
-            self._arguments += ["--appendonly", "yes", "--appendfsync", "always"]
+            # Rewritten early, so that a start has little to read.
+            self._arguments += ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-min-size", "8mb"]
 
     def start(self):
         end = time.monotonic() + START_LIMIT
