@@ -141,7 +141,8 @@ class StressPod {
     return status;
   }
 
-  // Tries until it succeeds, while the answer is kUnavailable and the time for servers is not up. An exit status or 0.
+  // Tries until it succeeds, while the server is away and the time for servers is not up. What was done in doubt can be
+  // done again: everything that is tried here. An exit status or 0.
   template <typename Try>
   int Retry(const char* what, Try attempt) {
     const auto limit = Steady::now() + config_.connect_timeout;
@@ -149,7 +150,8 @@ class StressPod {
       const Status status = attempt();
       if (status) return 0;
       const Error& error = status.error();
-      const bool again = error.code == Code::kUnavailable || error.code == Code::kTimeout;
+      const bool again =
+          error.code == Code::kUnavailable || error.code == Code::kTimeout || error.code == Code::kInDoubt;
       if (error.code == Code::kInvalidArgument || error.code == Code::kConflict) return Complain(2, error.message);
       if (!again) return Complain(1, fmt::format("{}: {}", what, error.message));
       if (Steady::now() >= limit) {
