@@ -170,25 +170,20 @@ class Injector:
 
     def _postgres_connections(self, fault):
         """All connections are taken, and the pods lose theirs: they have to come back to a full server."""
-        postgres, taken = self._cluster.postgres, []
+        postgres = self._cluster.postgres
+        taken = postgres.connect_idly(postgres.MAX_CONNECTIONS)
+        if len(taken) == postgres.MAX_CONNECTIONS:
+            raise RuntimeError("no connection was refused")
+        self._began(fault)
+        postgres.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                     "WHERE usename = 'escapement' AND application_name <> 'chaos'")
         self._announce(fault)
         end = time.monotonic() + fault.length
-        refused = cut = False
-        while time.monotonic() < end:
-            connection = postgres.connect_idly()
-            if connection is not None:
-                taken.append(connection)
-                continue
-            refused = True
-            if not cut:
-                cut = True
-                postgres.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-                             "WHERE usename = 'escapement' AND application_name <> 'chaos'")
+        while time.monotonic() < end:  # those that the pods have left
+            taken += postgres.connect_idly(4)
             time.sleep(0.02)
         for connection in taken:
             connection.close()
-        if not refused:
-            raise RuntimeError(f"{len(taken)} connections were taken and none was refused")
 
     def _postgres_table_lock(self, fault):
         self._announce(fault)

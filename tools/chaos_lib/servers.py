@@ -123,21 +123,28 @@ log_min_messages = warning
         self.sql("CREATE ROLE escapement LOGIN", database="postgres")
         self.sql("CREATE DATABASE escapement OWNER escapement", database="postgres")
 
-    def connect_idly(self):
-        """A connection of the user escapement that does nothing, or None when it is refused."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+    def connect_idly(self, count):
+        """That many connections of the user escapement that do nothing; less when the server refuses."""
         words = b"user\0escapement\0database\0escapement\0application_name\0chaos\0\0"
-        connection.sendall(struct.pack("!ii", 8 + len(words), 196608) + words)
+        connections = []
+        for _ in range(count):  # all at once: each may take a while on a loaded machine
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+            connection.sendall(struct.pack("!ii", 8 + len(words), 196608) + words)
+            connections.append(connection)
+        kept = []
+        for connection in connections:
+            kept.append(connection) if self._is_ready(connection) else connection.close()
+        return kept
+
+    @staticmethod
+    def _is_ready(connection):
         # Messages are a letter, a length that counts itself, and a body. The limit is looked at after authentication.
         answers = connection.makefile("rb")
-        while head := answers.read(5):
+        while len(head := answers.read(5)) == 5 and head[:1] != b"E":
             if head[:1] == b"Z":
-                return connection
-            if head[:1] == b"E":
-                break
+                return True
             answers.read(struct.unpack("!i", head[1:])[0] - 4)
-        connection.close()
-        return None
+        return False
 
     def make_standby(self, directory, port, megabytes):
         """A streaming copy that has every commit before it is acknowledged."""
