@@ -9,6 +9,7 @@
 
 #include "job/definition_json.h"
 #include "job/text.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -144,7 +145,7 @@ Status HasMembers(const Json& json, std::string_view what, std::initializer_list
 }
 
 tl::unexpected<Error> BadMember(std::string_view what, const std::string& name) {
-  return Bad(fmt::format("{}: member '{}' is unknown or has a wrong value", what, MakeValidText(name, 100)));
+  return Bad(fmt::format("{}: member '{}' is unknown or has a wrong value", what, Quoted(name)));
 }
 
 Result<Present> ReadPresent(const Json& json) {
@@ -276,7 +277,7 @@ Result<ArchiveItem> ArchiveReader::ReadItem(std::string_view line) {
   const Json& value = json.begin().value();
   if (name == "escapement_archive") {
     if (value == kFormat) return ArchiveHeader{};
-    return Bad(fmt::format("this program reads archives of format {}, this one has {}", kFormat, Dump(value)));
+    return Bad(fmt::format("this program reads archives of format {}, this one has {}", kFormat, Quoted(Dump(value))));
   }
   if (name == "job") return ReadJob(value);
   if (name == "run") return ReadRun(value);

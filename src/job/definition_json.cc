@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "time/quoted.h"
+
 namespace escapement {
 namespace {
 
@@ -111,7 +113,8 @@ Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view text) 
   JobDefinition job{.id = std::move(id), .schedule = *std::move(schedule), .task = {}};
   for (const auto& [name, value] : json.items()) {
     if (!ReadMember(name, value, job)) {
-      return Bad(fmt::format("member '{}' is unknown or has a wrong value; was it written by a newer version?", name));
+      return Bad(
+          fmt::format("member '{}' is unknown or has a wrong value; was it written by a newer version?", Quoted(name)));
     }
   }
   if (const Status status = Validate(job); !status) return FailIn("stored definition", status.error());

@@ -6,25 +6,25 @@
 #include <fmt/format.h>
 
 #include "escapement/status.h"
-#include "job/text.h"
+#include "time/quoted.h"
 
 namespace escapement {
 
 inline tl::unexpected<Error> NoSuchJob(const std::string& id) {
-  return Fail(Code::kNotFound, fmt::format("there is no job '{}'", MakeValidText(id, 200)));
+  return Fail(Code::kNotFound, fmt::format("there is no job '{}'", Quoted(id, 200)));
 }
 inline tl::unexpected<Error> AlreadyThere(const std::string& id) {
-  return Fail(Code::kConflict, fmt::format("there is a job '{}' already", MakeValidText(id, 200)));
+  return Fail(Code::kConflict, fmt::format("there is a job '{}' already", Quoted(id, 200)));
 }
 inline tl::unexpected<Error> GivenTwice(const std::string& id) {
-  return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", MakeValidText(id, 200)));
+  return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", Quoted(id, 200)));
 }
 inline tl::unexpected<Error> Unreadable(const std::string& id, const std::string& why) {
   return Fail(Code::kUnsupported,
               fmt::format("job '{}' cannot be read by this program: {}", MakeValidText(id, 200), why));
 }
 inline tl::unexpected<Error> NothingUnderWay(const std::string& id) {
-  return Fail(Code::kConflict, fmt::format("nothing of job '{}' is under way", MakeValidText(id, 200)));
+  return Fail(Code::kConflict, fmt::format("nothing of job '{}' is under way", Quoted(id, 200)));
 }
 
 }  // namespace escapement

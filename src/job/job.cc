@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "job/text.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -85,7 +86,7 @@ std::string_view JobStateName(JobState state) {
 Status Validate(const JobDefinition& definition) {
   const Status status = Check(definition);
   if (status) return status;
-  return FailIn(fmt::format("job '{}'", MakeValidText(definition.id, kNameLimit)), status.error());
+  return FailIn(fmt::format("job '{}'", Quoted(definition.id, kNameLimit)), status.error());
 }
 
 }  // namespace escapement

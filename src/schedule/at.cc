@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "schedule/kind.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -40,7 +41,7 @@ Result<Schedule> ParseAt(std::string_view text) {
   const auto instant = ParseInstant(TakeWord(text));
   if (!instant) return tl::unexpected<Error>(instant.error());
   if (const std::string_view more = TakeWord(text); !more.empty()) {
-    return Fail(Code::kInvalidArgument, fmt::format("'{}' is not expected after the instant", more.substr(0, 60)));
+    return Fail(Code::kInvalidArgument, fmt::format("'{}' is not expected after the instant", Quoted(more, 60)));
   }
   return Schedule::At(*instant);
 }

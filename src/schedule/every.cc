@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "schedule/kind.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -114,7 +115,7 @@ Result<Schedule> ParseEvery(std::string_view text) {
       if (!instant) return FailIn(name, instant.error());
       (name == "anchor" ? options.anchor : options.end) = *instant;
     } else {
-      return Bad(fmt::format("'{}' is not an option of 'every'; write anchor=, phase= or end=", word.substr(0, 60)));
+      return Bad(fmt::format("'{}' is not an option of 'every'; write anchor=, phase= or end=", Quoted(word, 60)));
     }
   }
   return Schedule::Every(options);

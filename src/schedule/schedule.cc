@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "schedule/kind.h"
+#include "time/quoted.h"
 
 namespace escapement {
 
@@ -16,7 +17,7 @@ Result<Schedule> Schedule::Parse(std::string_view text) {
                                               : Fail(Code::kInvalidArgument,
                                                      "must begin with 'every' or 'at', for example 'every 1s' or "
                                                       "'at 2026-11-24T10:00:00Z'");
-  if (!schedule) return FailIn(fmt::format("schedule '{}'", text.substr(0, 200)), schedule.error());
+  if (!schedule) return FailIn(fmt::format("schedule '{}'", Quoted(text, 200)), schedule.error());
   return schedule;
 }
 

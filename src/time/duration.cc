@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "escapement/time.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -31,7 +32,7 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 tl::unexpected<Error> Bad(std::string_view text, std::string_view why) {
   return Fail(
       Code::kInvalidArgument,
-      fmt::format("duration '{}': {}; write for example 250us, 100ms, 1.5s, 5m or 1h30m", text.substr(0, 60), why));
+      fmt::format("duration '{}': {}; write for example 250us, 100ms, 1.5s, 5m or 1h30m", Quoted(text, 60), why));
 }
 
 // micros / scale with as many decimals as are needed.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "escapement/time.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -8,7 +9,7 @@ namespace {
 tl::unexpected<Error> Bad(std::string_view text, std::string_view why) {
   return Fail(Code::kInvalidArgument,
               fmt::format("instant '{}': {}; write for example 2026-11-24T10:00:00Z or 2026-11-24T10:00:00.25+01:00",
-                          text.substr(0, 60), why));
+                          Quoted(text, 60), why));
 }
 
 // Reads fixed-width fields; a mismatch anywhere makes all that follows fail.

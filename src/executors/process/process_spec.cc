@@ -6,6 +6,7 @@
 
 #include "escapement/process.h"
 #include "job/text.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -50,8 +51,8 @@ Status ReadMember(const std::string& name, const Json& value, ProcessSpec& spec)
     if (!value.is_number_unsigned()) return wrong("a number of bytes");
     spec.output_limit = value.get<std::size_t>();
   } else {
-    return Bad(fmt::format("there is no member '{}': use argv, env, directory, kill_grace, output_limit",
-                           MakeValidText(name, 100)));
+    return Bad(
+        fmt::format("there is no member '{}': use argv, env, directory, kill_grace, output_limit", Quoted(name)));
   }
   return {};
 }
@@ -65,8 +66,7 @@ Status Validate(const ProcessSpec& spec) {
   }
   for (const auto& [name, value] : spec.env) {
     if (name.empty() || name.find('=') != std::string::npos)
-      return Bad(
-          fmt::format("env: the name of a variable must not be empty nor hold '=', as '{}'", MakeValidText(name, 100)));
+      return Bad(fmt::format("env: the name of a variable must not be empty nor hold '=', as '{}'", Quoted(name)));
     if (auto status = CheckText("env", name); !status) return status;
     if (auto status = CheckText("env", value); !status) return status;
     if (std::find(kOwnVariables.begin(), kOwnVariables.end(), name) != kOwnVariables.end())
