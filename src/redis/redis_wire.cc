@@ -1,7 +1,6 @@
 #include "redis/redis_wire.h"
 
 #include <fcntl.h>
-#include <hiredis/hiredis.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,35 +16,10 @@
 
 #include <fmt/format.h>
 
+#include "time/quoted.h"
+
 namespace escapement {
 namespace {
-
-// Of hiredis only the parser of replies is used. Its own connections have no total deadline, cannot be interrupted and
-// raise SIGPIPE in the host program.
-RedisReply Convert(const redisReply& reply) {
-  RedisReply result;
-  switch (reply.type) {
-    case REDIS_REPLY_INTEGER:
-      result.kind = RedisReply::Kind::kInteger;
-      result.integer = reply.integer;
-      break;
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-      result.kind = RedisReply::Kind::kText;
-      result.text.assign(reply.str, static_cast<std::size_t>(reply.len));
-      break;
-    case REDIS_REPLY_ERROR:
-      result.kind = RedisReply::Kind::kError;
-      result.text.assign(reply.str, static_cast<std::size_t>(reply.len));
-      break;
-    case REDIS_REPLY_ARRAY:
-      result.kind = RedisReply::Kind::kArray;
-      for (std::size_t i = 0; i < reply.elements; ++i) result.elements.push_back(Convert(*reply.element[i]));
-      break;
-    default: break;
-  }
-  return result;
-}
 
 std::string_view FirstWord(std::string_view text) { return text.substr(0, text.find(' ')); }
 
@@ -54,18 +28,17 @@ std::string_view FirstWord(std::string_view text) { return text.substr(0, text.f
 Error RedisErrorOf(std::string_view where, const std::string& reply) {
   const std::string_view word = FirstWord(reply);
   const auto is_one_of = [word](auto... words) { return ((word == words) || ...); };
-  if (is_one_of("WRONGPASS", "NOAUTH", "NOPERM")) return {Code::kInvalidArgument, fmt::format("{}: {}", where, reply)};
+  Error error{Code::kInternal, fmt::format("{}: {}", where, Quoted(reply, 500))};
+  if (is_one_of("WRONGPASS", "NOAUTH", "NOPERM")) error.code = Code::kInvalidArgument;
   if (is_one_of("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "BUSY", "NOREPLICAS", "TRYAGAIN"))
-    return {Code::kUnavailable, fmt::format("{}: {}", where, reply)};
-  return {Code::kInternal, fmt::format("{}: {}", where, reply)};
+    error.code = Code::kUnavailable;
+  return error;
 }
 
-RedisWire::RedisWire(std::string where, int wake_fd)
-    : where_(std::move(where)), wake_fd_(wake_fd), reader_(redisReaderCreate()) {}
+RedisWire::RedisWire(std::string where, int wake_fd) : where_(std::move(where)), wake_fd_(wake_fd) {}
 
 RedisWire::~RedisWire() {
   if (fd_ >= 0) close(fd_);
-  redisReaderFree(reader_);
 }
 
 Result<std::unique_ptr<RedisWire>> RedisWire::Open(const RedisUrl& url, BootTime deadline, int wake_fd) {
@@ -125,7 +98,6 @@ Result<RedisUrl> RedisWire::AskSentinels(const RedisUrl& url, BootTime deadline,
 Result<std::unique_ptr<RedisWire>> RedisWire::OpenServer(const RedisUrl& url, bool sentinel, BootTime deadline,
                                                          int wake_fd) {
   std::unique_ptr<RedisWire> wire(new RedisWire(url.Name(), wake_fd));
-  if (wire->reader_ == nullptr) return Fail(Code::kInternal, "out of memory");
   if (auto status = wire->Connect(url, deadline); !status) return tl::unexpected(status.error());
   Status status = url.tls ? wire->Secure(url, deadline) : Status();
   if (status) status = wire->Authenticate(url, deadline);
@@ -209,7 +181,7 @@ Status RedisWire::Authenticate(const RedisUrl& url, BootTime deadline) {
   // Only its first word: some servers quote the command that they did not understand, and so the password.
   const std::string_view word = FirstWord(reply->text);
   if (word != "WRONGPASS" && word != "ERR" && word != "NOAUTH")
-    return Fail(RedisErrorOf(where_, reply->text).code, fmt::format("{}: {}", where_, word));
+    return Fail(RedisErrorOf(where_, reply->text).code, fmt::format("{}: {}", where_, Quoted(word)));
   return Fail(Code::kInvalidArgument, fmt::format("{}: the server refused the user or password ({})", where_, word));
 }
 
@@ -280,14 +252,9 @@ Result<std::string> RedisWire::ReceiveBytes(BootTime deadline) {
 
 Result<RedisReply> RedisWire::Receive(BootTime deadline) {
   while (true) {
-    void* raw = nullptr;
-    if (redisReaderGetReply(reader_, &raw) != REDIS_OK)
-      return Fail(Code::kInDoubt, fmt::format("{}: the reply is not Redis's protocol", where_));
-    if (raw != nullptr) {
-      RedisReply reply = Convert(*static_cast<const redisReply*>(raw));
-      freeReplyObject(raw);
-      return reply;
-    }
+    auto reply = replies_.Next();
+    if (!reply) return Fail(Code::kInDoubt, fmt::format("{}: {}", where_, reply.error().message));
+    if (*reply) return **std::move(reply);
     auto bytes = ReceiveBytes(deadline);
     if (!bytes) return tl::unexpected(bytes.error());
     if (tls_ != nullptr) {
@@ -297,7 +264,7 @@ Result<RedisReply> RedisWire::Receive(BootTime deadline) {
       // Reading may have to answer (a change of keys).
       if (auto sent = SendBytes(tls_->TakeOutgoing(), deadline); !sent) return tl::unexpected(sent.error());
     }
-    redisReaderFeed(reader_, bytes->data(), bytes->size());
+    replies_.Feed(*bytes);
   }
 }
 

@@ -8,22 +8,14 @@
 #include <vector>
 
 #include "escapement/status.h"
+#include "redis/redis_replies.h"
 #include "redis/redis_url.h"
 #include "redis/tls.h"
 #include "time/clock.h"
 
 struct addrinfo;
-struct redisReader;
 
 namespace escapement {
-
-struct RedisReply {
-  enum class Kind { kNil, kInteger, kText, kError, kArray };
-  Kind kind = Kind::kNil;
-  std::int64_t integer = 0;
-  std::string text;  // of kText (strings and statuses alike) and kError
-  std::vector<RedisReply> elements;
-};
 
 using RedisArguments = std::vector<std::string_view>;
 
@@ -70,7 +62,7 @@ class RedisWire {
   const int wake_fd_;
   int fd_ = -1;
   std::unique_ptr<Tls> tls_;  // none: plain
-  redisReader* reader_;
+  RedisReplies replies_;
 };
 
 }  // namespace escapement
