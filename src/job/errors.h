@@ -20,8 +20,7 @@ inline tl::unexpected<Error> GivenTwice(const std::string& id) {
   return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", Quoted(id, 200)));
 }
 inline tl::unexpected<Error> Unreadable(const std::string& id, const std::string& why) {
-  return Fail(Code::kUnsupported,
-              fmt::format("job '{}' cannot be read by this program: {}", MakeValidText(id, 200), why));
+  return Fail(Code::kUnsupported, fmt::format("job '{}' cannot be read by this program: {}", Quoted(id, 200), why));
 }
 inline tl::unexpected<Error> NothingUnderWay(const std::string& id) {
   return Fail(Code::kConflict, fmt::format("nothing of job '{}' is under way", Quoted(id, 200)));

@@ -2,10 +2,12 @@
 
 #include <poll.h>
 
-#include <bit>
 #include <cstring>
 
 #include <fmt/format.h>
+
+#include "time/quoted.h"
+#include "time/storable.h"
 
 namespace escapement::postgres {
 namespace {
@@ -13,21 +15,13 @@ namespace {
 // PostgreSQL counts microseconds from 2000-01-01 (binary format of timestamptz).
 constexpr std::int64_t kEpochOffset = 946'684'800'000'000;
 
-template <typename T>
-T ReadBig(const char* bytes) {
-  T value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i)
-    value = static_cast<T>((value << 8) | static_cast<unsigned char>(bytes[i]));
-  return value;
-}
-
 std::string FirstLine(std::string_view text) {
   while (!text.empty() && text.front() == '\n') text.remove_prefix(1);
   std::string line(text.substr(0, text.find('\n')));
   for (const char* prefix : {"ERROR:  ", "FATAL:  "}) {
     if (line.starts_with(prefix)) line.erase(0, std::strlen(prefix));
   }
-  return line;
+  return Quoted(line, 1000);
 }
 
 }  // namespace
@@ -171,22 +165,38 @@ std::vector<const char*> Params::values() const {
 
 // --- Rows
 
-std::int16_t Rows::Int16(int r, int c) const {
-  return static_cast<std::int16_t>(ReadBig<std::uint16_t>(PQgetvalue(result_.get(), r, c)));
+template <typename T>
+T Rows::Number(int r, int c) const {
+  if (PQgetlength(result_.get(), r, c) != static_cast<int>(sizeof(T))) {
+    unsound_ = true;
+    return 0;
+  }
+  const char* bytes = PQgetvalue(result_.get(), r, c);
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < sizeof(T); ++i) value = (value << 8) | static_cast<unsigned char>(bytes[i]);
+  return static_cast<T>(value);
 }
-std::int32_t Rows::Int32(int r, int c) const {
-  return static_cast<std::int32_t>(ReadBig<std::uint32_t>(PQgetvalue(result_.get(), r, c)));
+template std::uint8_t Rows::Number(int, int) const;
+template std::uint16_t Rows::Number(int, int) const;
+template std::uint32_t Rows::Number(int, int) const;
+template std::uint64_t Rows::Number(int, int) const;
+
+Instant Rows::Time(int r, int c) const {
+  const std::int64_t since_2000 = Int64(r, c);
+  std::int64_t micros = 0;
+  // The extremes are PostgreSQL's infinities.
+  if (__builtin_add_overflow(since_2000, kEpochOffset, &micros) || !IsStorable(FromMicros(micros))) {
+    unsound_ = true;
+    return {};
+  }
+  return FromMicros(micros);
 }
-std::int64_t Rows::Int64(int r, int c) const {
-  return static_cast<std::int64_t>(ReadBig<std::uint64_t>(PQgetvalue(result_.get(), r, c)));
-}
-double Rows::Float(int r, int c) const { return std::bit_cast<double>(Int64(r, c)); }
-Instant Rows::Time(int r, int c) const { return FromMicros(Int64(r, c) + kEpochOffset); }
 std::optional<Instant> Rows::TimeOrNone(int r, int c) const {
   if (IsNull(r, c)) return std::nullopt;
   return Time(r, c);
 }
 std::string_view Rows::Text(int r, int c) const {
+  if (IsNull(r, c)) unsound_ = true;
   return {PQgetvalue(result_.get(), r, c), static_cast<std::size_t>(PQgetlength(result_.get(), r, c))};
 }
 
@@ -221,7 +231,7 @@ std::string RedactUrl(const std::string& url) {
   PQconninfoFree(options);
   // An unencoded '/' or '@' in the password: libpq then takes parts of it for the host, the port or the database.
   if (IsTorn(host, port, database)) return "postgresql://?";
-  return fmt::format("postgresql://{}:{}/{}", host, port, database);
+  return fmt::format("postgresql://{}:{}/{}", Quoted(host, 300), Quoted(port), Quoted(database));
 }
 
 Connection::Connection(std::string url, std::string application, Duration timeout)

@@ -1,6 +1,7 @@
 // A thin RAII layer over libpq: prepared statements, binary parameters and results, pipelines, deadlines.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -94,23 +95,36 @@ class Params {
   std::size_t null_flag_at_ = 0;
 };
 
-// Rows of a result in the binary format. Column numbers from 0. The caller knows the types.
+// Rows of a result in the binary format. Column numbers from 0. The caller knows the types. A NULL, or a value of
+// another size, reads as zero or empty, and Sound() tells.
 class Rows {
  public:
   explicit Rows(PGresult* result) : result_(result, &PQclear) {}
   int size() const { return PQntuples(result_.get()); }
   bool IsNull(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
-  bool Bool(int row, int column) const { return *PQgetvalue(result_.get(), row, column) != 0; }
-  std::int16_t Int16(int row, int column) const;
-  std::int32_t Int32(int row, int column) const;
-  std::int64_t Int64(int row, int column) const;
-  double Float(int row, int column) const;
+  bool Bool(int row, int column) const { return Number<std::uint8_t>(row, column) != 0; }
+  std::int16_t Int16(int row, int column) const {
+    return static_cast<std::int16_t>(Number<std::uint16_t>(row, column));
+  }
+  std::int32_t Int32(int row, int column) const {
+    return static_cast<std::int32_t>(Number<std::uint32_t>(row, column));
+  }
+  std::int64_t Int64(int row, int column) const {
+    return static_cast<std::int64_t>(Number<std::uint64_t>(row, column));
+  }
+  double Float(int row, int column) const { return std::bit_cast<double>(Number<std::uint64_t>(row, column)); }
   Instant Time(int row, int column) const;
   std::optional<Instant> TimeOrNone(int row, int column) const;
   std::string_view Text(int row, int column) const;
+  // Whether all that was read since the last question was there, and every instant IsStorable.
+  bool Sound() const { return !std::exchange(unsound_, false); }
 
  private:
+  template <typename T>
+  T Number(int row, int column) const;
+
   std::unique_ptr<PGresult, decltype(&PQclear)> result_;
+  mutable bool unsound_ = false;
 };
 
 // A query: text from a file, prepared under `name` at its first use on a connection.

@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include "time/storable.h"
+
 namespace escapement::sqlite {
 namespace {
 
@@ -256,7 +258,40 @@ bool Rows::Next() {
   return false;
 }
 
+void Rows::Expect(bool good) const {
+  if (good) return;
+  unsound_ = true;
+  if (tolerant_) return;
+  transaction_->Refuse({Code::kInternal, fmt::format("the database file {} holds a row with a value missing, of "
+                                                     "another type or beyond reason",
+                                                     transaction_->db_.path())});
+}
+
+std::int64_t Rows::Int64(int column) const {
+  Expect(sqlite3_column_type(statement_, column) == SQLITE_INTEGER);
+  return sqlite3_column_int64(statement_, column);
+}
+
+int Rows::Int(int column) const {
+  const std::int64_t value = Int64(column);
+  Expect(std::in_range<int>(value));
+  return static_cast<int>(value);
+}
+
+Instant Rows::Time(int column) const {
+  const Instant instant = FromMicros(Int64(column));
+  Expect(IsStorable(instant));
+  return instant;
+}
+
+double Rows::Float(int column) const {
+  const int type = sqlite3_column_type(statement_, column);
+  Expect(type == SQLITE_FLOAT || type == SQLITE_INTEGER);
+  return sqlite3_column_double(statement_, column);
+}
+
 std::string Rows::Text(int column) const {
+  Expect(sqlite3_column_type(statement_, column) == SQLITE_TEXT);
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
   return text == nullptr ? std::string()
                          : std::string(text, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column)));

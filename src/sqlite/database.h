@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "escapement/status.h"
 #include "escapement/time.h"
@@ -68,7 +69,8 @@ class Database {
   std::uint64_t inode_ = 0;
 };
 
-// The rows of a query, one at a time.
+// The rows of a query, one at a time. A value that is missing, or of another type, or an instant that is not
+// IsStorable, reads as it may and makes the transaction fail: a hand or a tool may have written it.
 class Rows {
  public:
   Rows(const Rows&) = delete;
@@ -78,22 +80,33 @@ class Rows {
   // The next row; false at the end, or when something failed: the transaction knows.
   bool Next();
   bool IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
-  std::int64_t Int64(int column) const { return sqlite3_column_int64(statement_, column); }
-  int Int(int column) const { return sqlite3_column_int(statement_, column); }
+  std::int64_t Int64(int column) const;
+  int Int(int column) const;
   bool Bool(int column) const { return Int64(column) != 0; }
-  double Float(int column) const { return sqlite3_column_double(statement_, column); }
-  Instant Time(int column) const { return FromMicros(Int64(column)); }
+  double Float(int column) const;
+  Instant Time(int column) const;
   std::optional<Instant> TimeOrNone(int column) const {
     return IsNull(column) ? std::nullopt : std::optional(Time(column));
   }
   std::string Text(int column) const;
 
+  // From here on such a value does not make the transaction fail; Sound() tells whether there was none since the last
+  // such question.
+  Rows& Tolerate() {
+    tolerant_ = true;
+    return *this;
+  }
+  bool Sound() const { return !std::exchange(unsound_, false); }
+
  private:
   friend class Transaction;
   Rows(class Transaction* transaction, sqlite3_stmt* statement) : transaction_(transaction), statement_(statement) {}
+  void Expect(bool good) const;
 
   class Transaction* transaction_;
   sqlite3_stmt* statement_;  // null: it failed
+  bool tolerant_ = false;
+  mutable bool unsound_ = false;
 };
 
 // All or nothing. The first thing that fails is kept, all that follows does nothing, and Commit tells it. Statements of

@@ -6,7 +6,9 @@
 
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/sound.h"
 #include "job/text.h"
+#include "stores/postgres/job_rows.h"
 #include "stores/postgres/sql/queries.h"
 
 namespace escapement::postgres {
@@ -77,6 +79,9 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
                            .reigns = {},
                            .dropped = {},
                            .unreadable = std::move(unreadable)}));
+    ArchivedJob& job = jobs.back();
+    const Status sound = rows->Sound() ? CheckPresent(job.present) : Unsound();
+    if (job.unreadable.empty() && !sound) job.unreadable = sound.error().message;
   }
   Params params;
   params.AddArray<std::int64_t>(keys.size(), [&](std::size_t i) { return keys[i]; });
@@ -95,28 +100,9 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
                           .grid = definition->schedule.AnchoredAt(job.present.created_at),
                           .after = reigns->Time(i, 3),
                           .until = std::nullopt});
+    if (!reigns->Sound()) job.unreadable = Unsound().value().message;
   }
   return jobs;
-}
-
-std::vector<RunInfo> ReadRuns(const Rows& rows) {
-  std::vector<RunInfo> runs;
-  for (int i = 0; i < rows.size(); ++i) {
-    runs.push_back({.job_id = std::string(rows.Text(i, 0)),
-                    .fire_time = rows.Time(i, 1),
-                    .last_fire = rows.Time(i, 2),
-                    .attempt = rows.Int32(i, 3),
-                    .verdict = static_cast<Verdict>(rows.Int16(i, 4)),
-                    .settles = rows.Int64(i, 5),
-                    .started_at = rows.TimeOrNone(i, 6),
-                    .finished_at = rows.TimeOrNone(i, 7),
-                    .settled_at = rows.Time(i, 8),
-                    .pod = std::string(rows.Text(i, 9)),
-                    .error = std::string(rows.Text(i, 10)),
-                    .output = std::string(rows.Text(i, 11)),
-                    .triggered = rows.Bool(i, 12)});
-  }
-  return runs;
 }
 
 Result<std::vector<RunInfo>> ExportRuns(Connection& db, const std::vector<std::string>& job_ids,

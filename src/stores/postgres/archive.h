@@ -17,7 +17,4 @@ Result<std::vector<RunInfo>> ExportRuns(Connection& db, const std::vector<std::s
 Status ImportJobs(Connection& db, const std::vector<ArchivedJob>& jobs);
 Status ImportRuns(Connection& db, const std::vector<RunInfo>& runs);
 
-// Rows as list_runs.sql and export_runs.sql give them.
-std::vector<RunInfo> ReadRuns(const Rows& rows);
-
 }  // namespace escapement::postgres

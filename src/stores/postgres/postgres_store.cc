@@ -13,8 +13,10 @@
 #include "job/text.h"
 #include "postgres/connection.h"
 #include "stores/postgres/archive.h"
+#include "stores/postgres/job_rows.h"
 #include "stores/postgres/schema.h"
 #include "stores/postgres/sql/queries.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -116,8 +118,12 @@ class PostgresStore : public JobStore {
       reply.total_rate = live.Float(i, 6);
       reply.total_jobs = live.Int64(i, 7);
       if (live.IsNull(i, 0)) continue;
-      reply.sessions.push_back({live.Int64(i, 0), std::string(live.Text(i, 1)), live.Int64(i, 2),
-                                Duration(live.Int64(i, 3)), live.Float(i, 4), live.Int64(i, 5)});
+      (void)live.Sound();  // what was read so far is no session's
+      SessionView view = {live.Int64(i, 0), std::string(live.Text(i, 1)),
+                          live.Int64(i, 2), Duration(live.Int64(i, 3)),
+                          live.Float(i, 4), live.Int64(i, 5)};
+      // Nobody judges a session whose beat and time to live cannot be read.
+      if (live.Sound()) reply.sessions.push_back(std::move(view));
     }
     const Rows& marks = (*steps)[3];
     for (int i = 0; i < marks.size(); ++i) {
@@ -144,13 +150,17 @@ class PostgresStore : public JobStore {
     std::vector<std::string> queues = request.queues;
     for (const std::string& queue : request.queues) queues.push_back('\x01' + queue);  // of triggered runs
     params.AddArray<std::string_view>(queues.size(), [&](std::size_t i) { return std::string_view(queues[i]); });
-    return ReadClaimed(Retried(kClaim, params));
+    auto rows = Retried(kClaim, params);
+    if (!rows) return tl::unexpected(rows.error());
+    return postgres::ReadClaimed(*rows);
   }
 
   Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
     Params params;
     params.Add(session).AddArray<std::int64_t>(known.size(), [&](std::size_t i) { return known[i]; });
-    return ReadClaimed(db_.Execute(kRecover, params));
+    auto rows = db_.Execute(kRecover, params);
+    if (!rows) return tl::unexpected(rows.error());
+    return postgres::ReadClaimed(*rows);
   }
 
   Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) override {
@@ -358,6 +368,7 @@ class PostgresStore : public JobStore {
         spans[runs->Int64(i, 0)].push_back(
             {runs->Time(i, 1), runs->Time(i, 2), runs->Int64(i, 3), static_cast<Verdict>(runs->Int16(i, 4))});
       }
+      if (!runs->Sound()) return Fail(Code::kInternal, "the history holds a row with a value missing");
       for (int i = 0; i < jobs->size(); ++i) {
         const JobKey key = jobs->Int64(i, 0);
         after = std::string(jobs->Text(i, 1));
@@ -367,7 +378,9 @@ class PostgresStore : public JobStore {
         const bool last = i + 1 == jobs->size() || jobs->Int64(i + 1, 0) != key;
         const Instant first = std::max(from, jobs->Time(i, 4) + Duration(1));
         const Instant end = last ? to : std::min(to, jobs->Time(i + 1, 5) + Duration(1));
-        AuditJob(definition->schedule.AnchoredAt(jobs->Time(i, 2)), first, end, spans[key], &audit);
+        const Schedule grid = definition->schedule.AnchoredAt(jobs->Time(i, 2));
+        if (auto s = postgres::CheckSound(*jobs, after); !s) return tl::unexpected(s.error());
+        AuditJob(grid, first, end, spans[key], &audit);
         if (!last) --audit.jobs;
       }
     }
@@ -456,38 +469,6 @@ class PostgresStore : public JobStore {
     if (!handed) return tl::unexpected(handed.error());
     reply.jobs = handed->Int64(0, 0);
     reply.still_owned = handed->Int64(0, 1) - reply.jobs;  // the count reads the snapshot from before the update
-    return reply;
-  }
-
-  Result<ClaimReply> ReadClaimed(const Result<Rows>& rows) {
-    if (!rows) return tl::unexpected(rows.error());
-    ClaimReply reply;
-    reply.live = rows->size() > 0;
-    for (int i = 0; i < rows->size(); ++i) {
-      reply.store_time = rows->Time(i, 0);
-      if (rows->IsNull(i, 1)) continue;
-      auto definition = DefinitionFromJson(std::string(rows->Text(i, 2)), rows->Text(i, 3));
-      ClaimedJob job;
-      job.key = rows->Int64(i, 1);
-      if (definition) {
-        job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
-      } else {
-        job.unreadable = definition.error().message;
-      }
-      job.fence = rows->Int64(i, 4);
-      job.present = {.created_at = rows->Time(i, 5),
-                     .cursor = rows->Time(i, 6),
-                     .fire_time = rows->Time(i, 7),
-                     .due_at = rows->Time(i, 8),
-                     .attempt = rows->Int32(i, 9),
-                     .version = rows->Int32(i, 10),
-                     .lost = rows->Int32(i, 11),
-                     .begun = rows->Bool(i, 12),
-                     .to_plan = rows->Bool(i, 13),
-                     .planned_from = rows->Time(i, 14),
-                     .completed_at = rows->TimeOrNone(i, 15)};
-      reply.jobs.push_back(std::move(job));
-    }
     return reply;
   }
 
@@ -588,17 +569,9 @@ class PostgresStore : public JobStore {
     if (static_cast<JobState>(rows->Int16(0, 2)) != JobState::kPaused) return {};
     auto definition = DefinitionFromJson(id, rows->Text(0, 1));
     if (!definition) return tl::unexpected(definition.error());
-    const Present present = {.created_at = rows->Time(0, 3),
-                             .cursor = rows->Time(0, 4),
-                             .fire_time = rows->Time(0, 5),
-                             .due_at = rows->Time(0, 6),
-                             .attempt = rows->Int32(0, 7),
-                             .version = rows->Int32(0, 8),
-                             .lost = rows->Int32(0, 9),
-                             .begun = rows->Bool(0, 10),
-                             .to_plan = rows->Bool(0, 11),
-                             .planned_from = rows->Time(0, 12),
-                             .completed_at = rows->TimeOrNone(0, 16)};
+    const auto read = postgres::ReadPresent(*rows, 0, 3, 16);
+    if (!read) return Unreadable(id, read.error().message);
+    const Present& present = *read;
     std::optional<Settlement> skipped;
     // A run in flight keeps its occurrence; a retry that waits, and what its task completed, is not skipped either.
     const bool owned = rows->Bool(0, 13);
@@ -634,24 +607,7 @@ class PostgresStore : public JobStore {
     p.Add(static_cast<std::int64_t>(filter.limit)).Add(filter.after_id);
     auto rows = db_.Execute(kListJobs, p);
     if (!rows) return Unavailable(rows.error());
-    std::vector<JobInfo> out;
-    for (int i = 0; i < rows->size(); ++i) {
-      std::string unreadable;
-      JobInfo info{.definition = DefinitionOrId(std::string(rows->Text(i, 0)), rows->Text(i, 1), &unreadable),
-                   .version = rows->Int32(i, 2),
-                   .state = static_cast<JobState>(rows->Int16(i, 3)),
-                   .created_at = rows->Time(i, 4),
-                   .cursor = rows->Time(i, 5),
-                   .fire_time = rows->TimeOrNone(i, 6),
-                   .attempt = rows->Int32(i, 7),
-                   .owner_pod = std::nullopt,
-                   .fence = rows->Int64(i, 9),
-                   .settled_total = rows->Int64(i, 10)};
-      if (!rows->IsNull(i, 8)) info.owner_pod = std::string(rows->Text(i, 8));
-      info.unreadable = std::move(unreadable);
-      out.push_back(std::move(info));
-    }
-    return out;
+    return postgres::ReadJobs(*rows);
   }
 
   Connection db_;

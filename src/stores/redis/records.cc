@@ -6,7 +6,10 @@
 #include <fmt/format.h>
 
 #include "job/definition_json.h"
+#include "job/sound.h"
 #include "job/text.h"
+#include "time/quoted.h"
+#include "time/storable.h"
 
 namespace escapement::redis_store {
 namespace {
@@ -18,10 +21,6 @@ std::optional<std::int64_t> ToNumber(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
-}
-
-tl::unexpected<Error> Malformed(const std::string& what) {
-  return Fail(Code::kInternal, fmt::format("the store holds {} that this program cannot read", what));
 }
 
 // Takes the text before the first separator off the front; all of it when there is none.
@@ -50,12 +49,16 @@ Result<Reign> ReadReign(std::string_view text, Instant created) {
   const auto version = ToNumber(Take(text, ' '));
   const auto after = ToNumber(Take(text, ' '));
   auto schedule = Schedule::Parse(text);
-  if (!version || !after) return Malformed("a job's versions");
+  if (!version || !after || !IsStorable(FromMicros(*after))) return Malformed("a job's versions");
   if (!schedule) return FailIn("a version of its schedule", schedule.error());
   return Reign{static_cast<int>(*version), schedule->AnchoredAt(created), FromMicros(*after), std::nullopt};
 }
 
 }  // namespace
+
+tl::unexpected<Error> Malformed(const std::string& what) {
+  return Fail(Code::kInternal, fmt::format("the store holds {} that this program cannot read", what));
+}
 
 const std::string& Fields::Text() {
   static const std::string kNothing;
@@ -73,6 +76,35 @@ std::int64_t Fields::Number() {
   return number.value_or(0);
 }
 
+int Fields::Int() {
+  const std::int64_t number = Number();
+  if (std::in_range<int>(number)) return static_cast<int>(number);
+  ok_ = false;
+  return 0;
+}
+
+Instant Fields::Time() {
+  const Instant instant = FromMicros(Number());
+  if (IsStorable(instant)) return instant;
+  ok_ = false;
+  return {};
+}
+
+Present ReadPresent(Fields& fields) {
+  Present p;
+  p.created_at = fields.Time();
+  p.cursor = fields.Time();
+  p.fire_time = fields.Time();
+  p.due_at = fields.Time();
+  p.attempt = fields.Int();
+  p.version = fields.Int();
+  p.lost = fields.Int();
+  p.begun = fields.Truth();
+  p.to_plan = fields.Truth();
+  p.planned_from = fields.Time();
+  return p;
+}
+
 Result<JobRow> ReadJobRow(Fields& fields) {
   const JobKey key = fields.Number();
   const std::string id = fields.Text();
@@ -81,13 +113,13 @@ Result<JobRow> ReadJobRow(Fields& fields) {
   row.unreadable = std::move(unreadable);
   row.state = static_cast<JobState>(fields.Number());
   Present& p = row.present;
-  p.version = static_cast<int>(fields.Number());
+  p.version = fields.Int();
   p.created_at = fields.Time();
   p.cursor = fields.Time();
   p.fire_time = fields.Time();
   p.due_at = fields.Time();
-  p.attempt = static_cast<int>(fields.Number());
-  p.lost = static_cast<int>(fields.Number());
+  p.attempt = fields.Int();
+  p.lost = fields.Int();
   p.begun = fields.Truth();
   p.to_plan = fields.Truth();
   p.planned_from = fields.Time();
@@ -99,12 +131,11 @@ Result<JobRow> ReadJobRow(Fields& fields) {
     std::string_view line = Take(ended, '\n');
     const auto until = ToNumber(Take(line, ' '));
     auto reign = ReadReign(line, p.created_at);
-    if (!until) return Malformed("a job's versions");
-    if (reign) {
+    if (reign && until && IsStorable(FromMicros(*until))) {
       reign->until = FromMicros(*until);
       row.reigns.push_back(std::move(*reign));
     } else {
-      row.unreadable_reigns = reign.error().message;
+      row.unreadable_reigns = reign ? Malformed("a job's versions").value().message : reign.error().message;
     }
   }
   auto open = ReadReign(fields.Text(), p.created_at);
@@ -115,10 +146,15 @@ Result<JobRow> ReadJobRow(Fields& fields) {
   }
   if (const std::string& dropped = fields.Text(); !dropped.empty()) {
     const auto until = ToNumber(dropped);
-    if (!until) return Malformed("a job");
-    row.dropped = FromMicros(*until);
+    if (until && IsStorable(FromMicros(*until))) {
+      row.dropped = FromMicros(*until);
+    } else {
+      row.unreadable_reigns = Malformed("a mark of its history").value().message;
+    }
   }
-  if (!fields.ok()) return Malformed("a job");
+  if (const Status sound = fields.TakeOk() ? CheckPresent(p) : Malformed("a value"); !sound && row.unreadable.empty()) {
+    row.unreadable = sound.error().message;
+  }
   return row;
 }
 
@@ -190,22 +226,28 @@ Result<HistoryLine> ReadHistoryLine(const std::string& job_id, std::string_view 
     const std::string_view text = Take(line, kNul);
     return text.empty() ? std::nullopt : ToNumber(text);
   };
+  const auto time = [&] {
+    const Instant instant = FromMicros(number());
+    if (!IsStorable(instant)) ok = false;
+    return instant;
+  };
   const auto maybe_time = [&]() -> std::optional<Instant> {
     const auto micros = maybe();
+    if (micros && !IsStorable(FromMicros(*micros))) ok = false;
     return micros ? std::optional(FromMicros(*micros)) : std::nullopt;
   };
   run.job_id = job_id;
-  run.settled_at = FromMicros(number());
+  run.settled_at = time();
   run.pod = Take(line, kNul);
   read.parent = maybe();
   run.triggered = read.parent.has_value();
   read.key = number();
   number();  // session
   number();  // fence
-  run.fire_time = FromMicros(number());
+  run.fire_time = time();
   run.attempt = static_cast<int>(number());
   run.verdict = static_cast<Verdict>(number());
-  run.last_fire = FromMicros(number());
+  run.last_fire = time();
   run.settles = number();
   run.started_at = maybe_time();
   run.finished_at = maybe_time();

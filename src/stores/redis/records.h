@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "escapement/job.h"
@@ -18,15 +19,19 @@ inline std::string Text(std::int64_t number) { return std::to_string(number); }
 inline std::string Text(Instant instant) { return std::to_string(ToMicros(instant)); }
 inline std::string Text(bool truth) { return truth ? "1" : "0"; }
 
-// Reads a reply's elements one after the other; what is missing or malformed reads as zero and makes `ok` false.
+// Reads a reply's elements one after the other; what is missing or malformed reads as zero and makes `ok` false. So
+// does an instant that is not IsStorable.
 class Fields {
  public:
   explicit Fields(const RedisReply& reply, std::size_t first = 0) : reply_(reply), next_(first) {}
   bool More() const { return next_ < reply_.elements.size(); }
   bool ok() const { return ok_; }
+  // Whether what was read since the last such question was good; from then on it is forgotten.
+  bool TakeOk() { return std::exchange(ok_, true); }
   const std::string& Text();
   std::int64_t Number();
-  Instant Time() { return FromMicros(Number()); }
+  int Int();
+  Instant Time();
   bool Truth() { return Text() == "1"; }
 
  private:
@@ -34,6 +39,12 @@ class Fields {
   std::size_t next_;
   bool ok_ = true;
 };
+
+// kInternal: the store holds this, and this program cannot read it.
+tl::unexpected<Error> Malformed(const std::string& what);
+
+// Ten elements, as claim.lua and resume.lua tell them.
+Present ReadPresent(Fields& fields);
 
 // One row of rows.lua.
 struct JobRow {

@@ -13,10 +13,12 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/sound.h"
 #include "job/text.h"
 #include "redis/redis_nodes.h"
 #include "stores/redis/records.h"
 #include "stores/redis/scripts.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -187,13 +189,15 @@ class RedisStore final : public JobStore {
         if (fields.Truth()) reply.changed.push_back(key);
         const bool cancel = fields.Truth();
         const Instant fire_time = fields.Time();
-        const int attempt = static_cast<int>(fields.Number());
-        if (cancel) reply.cancelled.push_back({key, fire_time, attempt});
+        const int attempt = fields.Int();
+        if (cancel && fields.ok()) reply.cancelled.push_back({key, fire_time, attempt});
+        (void)fields.TakeOk();  // no pod runs what it cannot read
       }
     }
     Fields fields(replies->back());
     reply.store_time = fields.Time();
     reply.live = fields.Truth() && marked;
+    if (!fields.TakeOk()) return redis_store::Malformed("no time");
     reply.sessions = ReadSessions(fields, /*ended=*/nullptr);
     return reply;
   }
@@ -676,7 +680,7 @@ class RedisStore final : public JobStore {
     return Fail(Code::kConflict, "the store has no schema yet: run the migration first");
   }
   static tl::unexpected<Error> KeepsChanging(const std::string& id) {
-    return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", MakeValidText(id, 200)));
+    return Fail(Code::kConflict, fmt::format("job '{}' keeps changing under other hands", Quoted(id, 200)));
   }
   static void Add(RedisCall& call, std::initializer_list<std::string> arguments) {
     call.arguments.insert(call.arguments.end(), arguments.begin(), arguments.end());
@@ -739,7 +743,10 @@ class RedisStore final : public JobStore {
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply);
     const std::int64_t seconds = fields.Number();
-    return FromMicros(seconds * 1'000'000 + fields.Number());
+    const std::int64_t micros = fields.Number();
+    const bool good = fields.ok() && micros >= 0 && micros < 1'000'000 && seconds >= 0 && seconds < 250'000'000'000;
+    if (!good) return Fail(Code::kInternal, servers_.where() + ": the server does not tell the time");
+    return FromMicros(seconds * 1'000'000 + micros);
   }
 
   int ShardOf(JobKey key) const {
@@ -790,7 +797,7 @@ class RedisStore final : public JobStore {
   // Live ones; with `ended`, those that were ended stand there instead of among the others.
   static std::vector<SessionView> ReadSessions(Fields& fields, std::vector<SessionId>* ended) {
     std::vector<SessionView> sessions;
-    while (fields.More()) {
+    for (; fields.More(); (void)fields.TakeOk()) {
       SessionView view;
       view.id = fields.Number();
       view.pod = fields.Text();
@@ -798,7 +805,9 @@ class RedisStore final : public JobStore {
       view.ttl = Duration(fields.Number());
       view.rate = std::strtod(fields.Text().c_str(), nullptr);
       view.owned = fields.Number();
-      if (fields.Truth() && ended != nullptr) {
+      const bool is_ended = fields.Truth();
+      if (!fields.ok()) continue;  // nobody judges what cannot be read
+      if (is_ended && ended != nullptr) {
         ended->push_back(view.id);
       } else {
         sessions.push_back(std::move(view));
@@ -898,29 +907,23 @@ class RedisStore final : public JobStore {
       Fields fields(part);
       KeepEarliest(reply.store_time, fields.Time());
       reply.live = fields.Truth() && reply.live;
+      if (!fields.TakeOk()) return redis_store::Malformed("no time");
       while (fields.More()) {
         ClaimedJob job;
         job.key = fields.Number();
         job.fence = fields.Number();
         const std::string& text = fields.Text();
-        auto definition = DefinitionFromJson(fields.Text(), text);
-        if (definition) {
-          job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+        const std::string& id = fields.Text();
+        auto definition = DefinitionFromJson(id, text);
+        job.present = redis_store::ReadPresent(fields);
+        // One row that a hand spoiled must not keep the others from being claimed.
+        const Status sound = fields.TakeOk() ? CheckPresent(job.present) : redis_store::Malformed("a value");
+        if (!definition || !sound) {
+          const Error& error = definition ? sound.error() : definition.error();
+          job.unreadable = fmt::format("job '{}': {}", Quoted(id, 200), error.message);
         } else {
-          job.unreadable = definition.error().message;
+          job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
         }
-        Present& p = job.present;
-        p.created_at = fields.Time();
-        p.cursor = fields.Time();
-        p.fire_time = fields.Time();
-        p.due_at = fields.Time();
-        p.attempt = static_cast<int>(fields.Number());
-        p.version = static_cast<int>(fields.Number());
-        p.lost = static_cast<int>(fields.Number());
-        p.begun = fields.Truth();
-        p.to_plan = fields.Truth();
-        p.planned_from = fields.Time();
-        if (!fields.ok()) return Fail(Code::kInternal, "claim: a job that this program cannot read");
         reply.jobs.push_back(std::move(job));
       }
     }
@@ -956,18 +959,9 @@ class RedisStore final : public JobStore {
     const Instant now = fields.Time();
     auto definition = DefinitionFromJson(id, fields.Text());
     if (!definition) return tl::unexpected(definition.error());
-    Present p;
-    p.created_at = fields.Time();
-    p.cursor = fields.Time();
-    p.fire_time = fields.Time();
-    p.due_at = fields.Time();
-    p.attempt = static_cast<int>(fields.Number());
-    p.version = static_cast<int>(fields.Number());
-    p.lost = static_cast<int>(fields.Number());
-    p.begun = fields.Truth();
-    p.to_plan = fields.Truth();
-    p.planned_from = fields.Time();
-    if (!fields.ok()) return Fail(Code::kInternal, "resume: a job that this program cannot read");
+    const Present p = redis_store::ReadPresent(fields);
+    const Status sound = fields.ok() ? CheckPresent(p) : redis_store::Malformed("a value");
+    if (!sound) return FailIn(fmt::format("job '{}'", Quoted(id, 200)), sound.error());
     const auto skip = SkipStretch(*definition, p, now, Verdict::kSkippedPaused);
     call.arguments.resize(2);
     Add(call,

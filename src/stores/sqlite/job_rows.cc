@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "job/definition_json.h"
+#include "job/sound.h"
 #include "job/text.h"
 #include "stores/sqlite/statements.h"
+#include "time/quoted.h"
 
 namespace escapement::sqlite {
 namespace {
@@ -16,8 +20,13 @@ bool IsSkip(Verdict verdict) {
 
 }  // namespace
 
+Error UnsoundJob(const std::string& id) {
+  return {Code::kInternal, fmt::format("job '{}': {}", Quoted(id, 200), kUnsoundRow)};
+}
+
 std::optional<JobRow> JobRows::Find(JobKey key) {
   Rows r = tx_.Query(sql::kRow, key);
+  r.Tolerate();
   if (!r.Next()) return std::nullopt;
   JobRow row{.key = r.Int64(0),
              .parent = {},
@@ -38,13 +47,17 @@ std::optional<JobRow> JobRows::Find(JobKey key) {
              .cancel = r.Bool(8)};
   if (!r.IsNull(1)) row.parent = r.Int64(1);
   if (!r.IsNull(14)) row.owner = r.Int64(14);
+  row.sound = r.Sound() && CheckPresent(row.present);
   return row;
 }
 
 std::optional<JobRow> JobRows::FindById(const std::string& id) {
   std::optional<JobKey> key;
   if (Rows r = tx_.Query(sql::kKeyOf, id); r.Next()) key = r.Int64(0);
-  return key ? Find(*key) : std::nullopt;
+  if (!key) return std::nullopt;
+  auto row = Find(*key);
+  if (row && !row->sound) tx_.Refuse(UnsoundJob(id));
+  return row;
 }
 
 Result<JobDefinition> JobRows::DefinitionOf(JobKey key) {
@@ -138,7 +151,7 @@ void JobRows::Import(const ArchivedJob& job) {
 
 CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>& pod, const Completion& completion) {
   std::optional<JobRow> row = Find(completion.key);
-  const bool owns = row && pod && row->owner == session && row->fence == completion.fence;
+  const bool owns = row && row->sound && pod && row->owner == session && row->fence == completion.fence;
   if (!owns || row->present.fire_time != completion.fire_time || row->present.attempt != completion.attempt) {
     const bool applied = WasApplied(session, completion);
     return {.outcome = applied ? CommitOutcome::kAlreadyApplied : CommitOutcome::kStale,

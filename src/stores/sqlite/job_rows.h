@@ -21,6 +21,7 @@ struct JobRow {
   Fence fence = 0;
   std::int64_t settled_total = 0;
   bool cancel = false;  // a user asked to cancel the present attempt
+  bool sound = true;    // false: no program of this kind wrote it
 
   // A row to plan is looked at at once: its fire time belongs to a definition of the past.
   std::optional<Instant> ClaimAt() const {
@@ -29,13 +30,18 @@ struct JobRow {
   }
 };
 
+inline constexpr const char* kUnsoundRow =
+    "the store holds a row with a value missing, of another type or beyond reason";
+// kInternal.
+Error UnsoundJob(const std::string& id);
+
 // What failed is the transaction's to tell; what is returned then means nothing.
 class JobRows {
  public:
   JobRows(Transaction& tx, Instant now) : tx_(tx), now_(now) {}
   Instant now() const { return now_; }
 
-  std::optional<JobRow> Find(JobKey key);
+  std::optional<JobRow> Find(JobKey key);  // sound or not
   std::optional<JobRow> FindById(const std::string& id);
   Result<JobDefinition> DefinitionOf(JobKey key);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -9,10 +10,12 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/sound.h"
 #include "sqlite/database.h"
 #include "stores/sqlite/job_rows.h"
 #include "stores/sqlite/schema.h"
 #include "stores/sqlite/statements.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -62,6 +65,7 @@ JobInfo ReadJob(const Rows& r) {
   if (info.state != JobState::kFinished) info.fire_time = r.Time(6);
   if (!r.IsNull(8)) info.owner_pod = r.Text(8);
   info.unreadable = std::move(unreadable);
+  if (!r.Sound() && info.unreadable.empty()) info.unreadable = sqlite::kUnsoundRow;
   return info;
 }
 
@@ -122,22 +126,31 @@ class SqliteStore final : public JobStore {
     Transaction tx(*db_, kWrite);
     BeatReply reply;
     reply.live = tx.Run(sql::kBeat, request.session, request.rate, request.owned) == 1;
-    for (Rows r = tx.Query(sql::kLiveSessions); r.Next();) {
-      reply.sessions.push_back({.id = r.Int64(0),
-                                .pod = r.Text(1),
-                                .beat = r.Int64(2),
-                                .ttl = Duration(r.Int64(3)),
-                                .rate = r.Float(4),
-                                .owned = r.Int64(5)});
+    Rows live = tx.Query(sql::kLiveSessions);
+    for (live.Tolerate(); live.Next();) {
+      SessionView session = {.id = live.Int64(0),
+                             .pod = live.Text(1),
+                             .beat = live.Int64(2),
+                             .ttl = Duration(live.Int64(3)),
+                             .rate = live.Float(4),
+                             .owned = live.Int64(5)};
+      // Nobody judges a session whose beat and time to live cannot be read.
+      if (live.Sound()) reply.sessions.push_back(std::move(session));
     }
-    if (Rows r = tx.Query(sql::kLoad); r.Next()) {
-      reply.total_rate = r.Float(0);
-      reply.total_jobs = r.Int64(1);
+    if (Rows r = tx.Query(sql::kLoad); r.Tolerate().Next()) {
+      const double rate = r.Float(0);
+      const std::int64_t jobs = r.Int64(1);
+      if (r.Sound()) std::tie(reply.total_rate, reply.total_jobs) = std::pair(rate, jobs);
     }
-    for (Rows r = tx.Query(sql::kTold, request.session); r.Next();) {
-      const JobKey key = r.Int64(0);
-      if (r.Bool(1)) reply.changed.push_back(key);
-      if (r.Bool(2)) reply.cancelled.push_back({.key = key, .fire_time = r.Time(3), .attempt = r.Int(4)});
+    Rows told = tx.Query(sql::kTold, request.session);
+    for (told.Tolerate(); told.Next();) {
+      const JobKey key = told.Int64(0);
+      const bool changed = told.Bool(1);
+      const bool cancelled = told.Bool(2);
+      const CancelMark mark = {.key = key, .fire_time = told.Time(3), .attempt = told.Int(4)};
+      if (!told.Sound()) continue;  // no pod runs what it cannot read
+      if (changed) reply.changed.push_back(key);
+      if (cancelled) reply.cancelled.push_back(mark);
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     reply.store_time = Clock();
@@ -330,7 +343,7 @@ class SqliteStore final : public JobStore {
     if (auto s = Connect(); !s) return tl::unexpected(s.error());
     Transaction tx(*db_, kRead);
     Rows r = tx.Query(sql::kGet, id);
-    if (!r.Next()) {
+    if (!r.Tolerate().Next()) {
       if (tx.failed()) return tx.error();
       return NoSuchJob(id);
     }
@@ -345,11 +358,9 @@ class SqliteStore final : public JobStore {
     std::vector<JobInfo> jobs;
     std::optional<int> state;
     if (filter.state) state = static_cast<int>(*filter.state);
-    for (Rows r = tx.Query(sql::kList, filter.id_prefix, filter.after_id, After(filter.id_prefix), state,
-                           std::max(filter.limit, 0));
-         r.Next();) {
-      jobs.push_back(ReadJob(r));
-    }
+    Rows r = tx.Query(sql::kList, filter.id_prefix, filter.after_id, After(filter.id_prefix), state,
+                      std::max(filter.limit, 0));
+    for (r.Tolerate(); r.Next();) jobs.push_back(ReadJob(r));
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return jobs;
   }
@@ -409,7 +420,7 @@ class SqliteStore final : public JobStore {
       std::vector<std::pair<std::string, JobKey>> page = IdsFrom(tx, id_prefix, after, kPage);
       if (page.empty()) break;
       for (const auto& [id, key] : page) {
-        if (auto s = AuditOne(tx, key, from, to, audit); !s) return tl::unexpected(s.error());
+        if (auto s = AuditOne(tx, id, key, from, to, audit); !s) return tl::unexpected(s.error());
       }
       after = page.back().first;
     }
@@ -427,9 +438,10 @@ class SqliteStore final : public JobStore {
     for (const auto& [id, key] : IdsFrom(tx, "", after_id, limit)) {
       const auto row = rows.Find(key);
       std::string json;
-      if (Rows r = tx.Query(sql::kDefinition, key); r.Next()) json = r.Text(1);
+      if (Rows r = tx.Query(sql::kDefinition, key); r.Tolerate().Next()) json = r.Text(1);
       std::string unreadable;
       JobDefinition definition = DefinitionOrId(id, json, &unreadable);
+      if (row && !row->sound) unreadable = sqlite::kUnsoundRow;
       auto reigns = ReignsOf(tx, key, row ? row->present.created_at : Instant());
       if (tx.failed() || !row) break;
       if (!reigns) unreadable = reigns.error().message;
@@ -527,7 +539,10 @@ class SqliteStore final : public JobStore {
       const auto left = static_cast<std::int64_t>(limit - chosen.size());
       for (const std::string& queue : request.queues) {
         Rows r = tx.Query(sql::kClaimable, queue, priority, from, until, left);
-        while (r.Next()) found.emplace_back(r.Time(0), r.Int64(1));
+        for (r.Tolerate(); r.Next();) {
+          const std::pair<Instant, JobKey> candidate(r.Time(0), r.Int64(1));
+          if (r.Sound()) found.push_back(candidate);
+        }
       }
     };
     const auto take = [&] {
@@ -552,7 +567,7 @@ class SqliteStore final : public JobStore {
 
   static void ReadClaimed(Transaction& tx, JobKey key, std::vector<Claimed>& out) {
     Rows r = tx.Query(sql::kClaimed, key);
-    if (!r.Next()) return;
+    if (!r.Tolerate().Next()) return;
     Claimed& claimed = out.emplace_back();
     claimed.id = r.Text(1);
     claimed.definition = r.Text(2);
@@ -568,16 +583,21 @@ class SqliteStore final : public JobStore {
                            .begun = r.Bool(11),
                            .to_plan = r.Bool(12),
                            .planned_from = r.Time(13)};
+    if (!r.Sound() || !CheckPresent(claimed.job.present)) {
+      claimed.job.unreadable = sqlite::UnsoundJob(claimed.id).message;
+    }
   }
 
   // Outside of the transaction: reading definitions takes longer than claiming them.
   static void Tell(std::vector<Claimed> claimed, ClaimReply& reply) {
     for (Claimed& c : claimed) {
-      auto definition = DefinitionFromJson(std::move(c.id), c.definition);
-      if (definition) {
-        c.job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
-      } else {
-        c.job.unreadable = definition.error().message;
+      if (c.job.unreadable.empty()) {
+        auto definition = DefinitionFromJson(c.id, c.definition);
+        if (definition) {
+          c.job.definition = std::make_shared<const JobDefinition>(std::move(*definition));
+        } else {
+          c.job.unreadable = fmt::format("job '{}': {}", Quoted(c.id, 200), definition.error().message);
+        }
       }
       reply.jobs.push_back(std::move(c.job));
     }
@@ -672,17 +692,20 @@ class SqliteStore final : public JobStore {
 
   static Result<std::vector<Reign>> ReignsOf(Transaction& tx, JobKey key, Instant created_at) {
     std::vector<Reign> reigns;
-    for (Rows r = tx.Query(sql::kReigns, key); r.Next();) {
+    Rows r = tx.Query(sql::kReigns, key);
+    for (r.Tolerate(); r.Next();) {
       auto grid = Schedule::Parse(r.Text(1));
       if (!grid) return FailIn("stored schedule", grid.error());
       reigns.push_back({r.Int(0), grid->AnchoredAt(created_at), r.Time(2), r.TimeOrNone(3)});
+      if (!r.Sound()) return Fail(Code::kInternal, sqlite::kUnsoundRow);
     }
     return reigns;
   }
 
-  static Status AuditOne(Transaction& tx, JobKey key, Instant from, Instant to, Audit& audit) {
+  static Status AuditOne(Transaction& tx, const std::string& id, JobKey key, Instant from, Instant to, Audit& audit) {
     const auto row = JobRows(tx, to).Find(key);
     if (!row) return tx.failed() ? tx.error() : Status();
+    if (!row->sound) return tl::unexpected(sqlite::UnsoundJob(id));
     const auto reigns = ReignsOf(tx, key, row->present.created_at);
     if (!reigns) return tl::unexpected(reigns.error());
     std::vector<SettledSpan> spans;

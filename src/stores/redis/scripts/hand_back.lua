@@ -4,18 +4,18 @@
 -- ARGV: session, '1' if its pod died. Answers rows handed back, rows left.
 local owned = P .. 'o:' .. ARGV[1]
 call('HDEL', P .. 's', ARGV[1])
+local function Disown(row)
+  TakeOut(row)
+  row.own, row.cx = '', ''
+  row.fen = Add(row.fen, 1)
+  if ARGV[2] == '1' then row.lost = Add(row.lost, 1) end
+  PutBack(row)
+end
 local keys = call('SRANDMEMBER', owned, 200)
 for _, key in ipairs(keys) do
   local row = Load(key)
-  if row and row.own == ARGV[1] then
-    TakeOut(row)
-    row.own, row.cx = '', ''
-    row.fen = Add(row.fen, 1)
-    if ARGV[2] == '1' then row.lost = Add(row.lost, 1) end
-    PutBack(row)
-  else
-    call('SREM', owned, key)
-  end
+  -- A row that a hand spoiled (a number that is none) stays behind; it must not keep the others.
+  if not (row and row.own == ARGV[1] and pcall(Disown, row)) then call('SREM', owned, key) end
 end
 local left = call('SCARD', owned)
 if left > 0 then
