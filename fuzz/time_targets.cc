@@ -1,0 +1,64 @@
+// Durations, instants, schedules, and texts as they are shown.
+#include <array>
+
+#include "escapement/schedule.h"
+#include "escapement/time.h"
+#include "fuzz/target.h"
+#include "job/text.h"
+#include "time/quoted.h"
+
+namespace escapement::fuzz {
+
+FUZZ_TARGET(duration) {
+  const auto read = ParseDuration(input);
+  if (!read) return RequireClear(read.error());
+  Require(*read >= Duration(0), "no text means a negative duration");
+  const auto again = ParseDuration(FormatDuration(*read));
+  Require(again && *again == *read, "a duration is read back as it was written");
+}
+
+FUZZ_TARGET(instant) {
+  const auto read = ParseInstant(input);
+  if (!read) return RequireClear(read.error());
+  const auto again = ParseInstant(FormatInstant(*read));
+  Require(again && *again == *read, "an instant is read back as it was written");
+}
+
+// The first line is a schedule, what follows are instants to ask it about.
+FUZZ_TARGET(schedule) {
+  Parts parts(input);
+  const auto read = Schedule::Parse(parts.Take());
+  if (!read) return RequireClear(read.error());
+  const auto again = Schedule::Parse(read->ToString());
+  Require(again && *again == *read, "a schedule is read back as it was written");
+  Require(read->Rate() >= 0 && read->Spacing() >= Duration(0), "rates and spacings are not negative");
+  const std::array<Instant, 3> at = {FromMicros(parts.Number()), FromMicros(parts.Number()),
+                                     FromMicros(parts.Number())};
+  for (const Schedule& grid : {*read, read->AnchoredAt(at[2])}) {
+    for (const Instant instant : at) {
+      const auto next = grid.Next(instant);
+      const auto last = grid.Last(instant);
+      Require(!next || *next > instant, "the next point is later");
+      Require(!last || *last < instant, "the last point is earlier");
+      if (next) Require(grid.Count(*next, *next + Duration(1)) == 1, "a point counts as one");
+      if (last) Require(grid.Count(*last, *last + Duration(1)) == 1, "a point counts as one");
+      if (next && last) Require(grid.Count(*last, *next + Duration(1)) <= 3, "nothing lies between neighbours");
+    }
+    const auto [from, to] = std::minmax(at[0], at[1]);
+    Require(grid.Count(from, to) >= 0 && grid.Count(to, from) == 0, "counts are not negative");
+  }
+}
+
+FUZZ_TARGET(text) {
+  Parts parts(input);
+  const std::size_t limit = parts.Byte();
+  const std::string_view given = parts.Rest();
+  for (const std::string& made : {MakeValidText(given, limit), MakeValidTail(given, limit)}) {
+    Require(IsValidText(made) && made.size() <= limit, "text is made valid and short");
+  }
+  if (IsValidText(given)) Require(MakeValidText(given, given.size()) == given, "valid text stays as it is");
+  const std::string shown = Quoted(given, limit);
+  Require(IsPrintableText(shown) && shown.size() <= limit, "what is quoted can be shown");
+}
+
+}  // namespace escapement::fuzz
