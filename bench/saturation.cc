@@ -9,7 +9,6 @@
 // The ratio is the highest sustained rate over the raw rate.
 //
 //   escapement_saturation [--seconds N] [--pods N] [--rates A,B,C] [--json FILE]
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "bench/must.h"
 #include "escapement/escapement.h"
 #include "postgres/connection.h"
 #include "servers/servers.h"
@@ -40,20 +40,6 @@ struct Options {
   std::vector<int> rates = {20'000, 30'000, 40'000, 50'000, 60'000, 70'000, 80'000, 100'000};
   std::string json;
 };
-
-void Die(const std::string& message) {
-  fmt::print(stderr, "escapement_saturation: {}\n", message);
-  std::exit(2);
-}
-
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error().message);
-  return std::move(*result);
-}
-void Must(const Status& status) {
-  if (!status) Die(status.error().message);
-}
 
 // --- 1. raw
 
@@ -186,14 +172,7 @@ Step MeasureStep(Scheduler& client, const std::string& url, int rate, int durati
   return step;
 }
 
-int Number(const char* text) {
-  int value = 0;
-  const char* end = text + std::strlen(text);
-  const auto [at, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || at != end || value < 1)
-    Die(fmt::format("'{}' is not a whole number of at least 1", text));
-  return value;
-}
+int Number(const char* text) { return static_cast<int>(WholeNumber(text)); }
 
 Options Read(int argc, char** argv) {
   Options o;
