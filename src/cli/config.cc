@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/document.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -49,7 +50,7 @@ Status ReadPod(const Document::Table& table, SchedulerOptions* o) {
       return value.Wrong(
           fmt::format("[pod] has no key '{}': use name, queues, max_running, threads, session_ttl, heartbeat, horizon, "
                       "history_days",
-                      name));
+                      Quoted(name)));
     }
     if (!status) return status;
   }
@@ -71,7 +72,7 @@ Status ReadConfigFile(const std::string& file, SchedulerOptions* o) {
       auto members = value.Members(name);
       status = members ? ReadPod(**members, o) : tl::unexpected(members.error());
     } else {
-      return value.Wrong(fmt::format("there is no key '{}': use store, locks and the table [pod]", name));
+      return value.Wrong(fmt::format("there is no key '{}': use store, locks and the table [pod]", Quoted(name)));
     }
     if (!status) return status;
   }

@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "time/quoted.h"
+
 namespace escapement {
 namespace {
 
@@ -53,7 +55,8 @@ Result<Document> Document::FromJson(std::string_view text, const std::string& fi
   };
   try {
     const Json json = Json::parse(text, watch);
-    if (!twice.empty()) return Fail(Code::kInvalidArgument, fmt::format("{}: '{}' is given twice", file, twice));
+    if (!twice.empty())
+      return Fail(Code::kInvalidArgument, fmt::format("{}: '{}' is given twice", file, Quoted(twice)));
     if (has_null) return Fail(Code::kInvalidArgument, fmt::format("{}: null is no value here", file));
     return Convert(json, file);
   } catch (const Json::parse_error& error) {

@@ -5,6 +5,7 @@
 #include "cli/document.h"
 #include "cli/job_view.h"
 #include "escapement/process.h"
+#include "time/quoted.h"
 
 namespace escapement {
 namespace {
@@ -52,14 +53,16 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
     return PutName(name, value, DeliveryByName, "at_least_once or at_most_once", &job->delivery);
   }
   if (name == "lost_limit") return Put(value.Int(name), &job->lost_limit);
-  return value.Wrong(fmt::format("a job has no member '{}': use {}", name, kMembers));
+  return value.Wrong(fmt::format("a job has no member '{}': use {}", Quoted(name), kMembers));
 }
 
 Result<JobDefinition> ReadJob(const std::string& id, const Document& document) {
-  auto members = document.Members(fmt::format("job '{}'", id));
+  auto members = document.Members(fmt::format("job '{}'", Quoted(id, 200)));
   if (!members) return tl::unexpected(members.error());
   const Document::Table& table = **members;
-  const auto wrong = [&](const std::string& why) { return document.Wrong(fmt::format("job '{}': {}", id, why)); };
+  const auto wrong = [&](const std::string& why) {
+    return document.Wrong(fmt::format("job '{}': {}", Quoted(id, 200), why));
+  };
   const auto schedule_text = table.find("schedule");
   if (schedule_text == table.end()) return wrong("has no schedule");
   auto text = schedule_text->second.Text("schedule");
@@ -106,7 +109,7 @@ Result<JobFile> ReadJobFile(const std::string& file) {
     } else if (name == "jobs") {
       jobs = &value;
     } else {
-      return value.Wrong(fmt::format("there is no key '{}': use prefix and [jobs.NAME]", name));
+      return value.Wrong(fmt::format("there is no key '{}': use prefix and [jobs.NAME]", Quoted(name)));
     }
   }
   if (jobs == nullptr) return document->Wrong("has no jobs: write [jobs.NAME] with a schedule and a command");

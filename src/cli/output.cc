@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "job/text.h"
+#include "time/utf8.h"
 
 namespace escapement {
 namespace {
@@ -48,18 +49,20 @@ std::string HumanDistance(Instant instant, Instant now) {
 }
 
 std::string OneLine(std::string_view text) {
+  const std::string valid = MakeValidText(text, text.size() * 3);
   std::string line;
-  for (const char c : MakeValidText(text, text.size() * 3)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
+  for (std::string_view rest = valid; !rest.empty();) {
+    const Utf8Character c = DecodeUtf8(rest);
+    if (c.code == '\n') {
       line += "\\n";
-    } else if (c == '\t') {
+    } else if (c.code == '\t') {
       line += "\\t";
-    } else if (byte < 0x20 || byte == 0x7F) {
-      line += fmt::format("\\x{:02x}", byte);
+    } else if (!IsPrintable(c.code)) {
+      line += fmt::format("\\x{:02x}", c.code);
     } else {
-      line += c;
+      line += rest.substr(0, c.bytes);
     }
+    rest.remove_prefix(c.bytes);
   }
   return line;
 }

@@ -281,7 +281,7 @@ int Rows::Int(int column) const {
 Instant Rows::Time(int column) const {
   const Instant instant = FromMicros(Int64(column));
   Expect(IsStorable(instant));
-  return instant;
+  return IsStorable(instant) ? instant : Instant();
 }
 
 double Rows::Float(int column) const {

@@ -70,7 +70,7 @@ class Database {
 };
 
 // The rows of a query, one at a time. A value that is missing, or of another type, or an instant that is not
-// IsStorable, reads as it may and makes the transaction fail: a hand or a tool may have written it.
+// IsStorable, reads as zero or empty and makes the transaction fail: a hand or a tool may have written it.
 class Rows {
  public:
   Rows(const Rows&) = delete;

@@ -65,9 +65,11 @@ class Reader {
   }
 
   void Wrong(const std::string& name, const std::string& right, const std::string& value) {
-    std::string shown;  // one line, whatever is in it
-    for (unsigned char c : value.substr(0, 100)) shown += c < 0x20 || c == 0x7f ? '?' : static_cast<char>(c);
-    errors.push_back(fmt::format("{} must be {}, not \"{}\"", name, right, shown));
+    std::string line = fmt::format("{} must be {}, not \"{}\"", name, right, value.substr(0, 100));
+    for (char& c : line) {  // one line, whatever is in it
+      if (c < 0x20 || c > 0x7e) c = '?';
+    }
+    errors.push_back(std::move(line));
   }
 
   std::vector<std::string> errors;

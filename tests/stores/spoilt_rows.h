@@ -16,6 +16,7 @@ struct SpoiltRow {
   std::string what;   // as the test's output shows it
   std::string spoil;  // what makes it so, in the store's own language
   bool told = true;   // Get tells, too: it reads what is spoilt
+  bool runs = false;  // the job itself is as it was
 };
 
 // `spoil` runs SpoiltRow::spoil for the job with the id "spoilt". Leaves the store empty by means of `clear`.
@@ -52,8 +53,8 @@ inline void ExpectOthersGoOn(JobStore& store, const SpoiltRow& row,
       EXPECT_TRUE(IsPrintableText(job.unreadable)) << job.unreadable;
       continue;
     }
-    EXPECT_EQ(job.definition->id, "good") << "what cannot be read is not run";
-    good = true;
+    EXPECT_TRUE(row.runs || job.definition->id == "good") << "what cannot be read is not run";
+    good = good || job.definition->id == "good";
     const Settlement settled =
         Settle(*job.definition, job.present, {.verdict = Verdict::kSucceeded}, claimed->store_time);
     const auto committed = store.Commit(*session, {{.key = job.key,
