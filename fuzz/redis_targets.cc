@@ -190,6 +190,10 @@ FUZZ_TARGET(redis_rows) {
     if (!row) return RequireClear(row.error());
     (void)redis_store::InfoOf(*row);
     const ArchivedJob job = redis_store::ArchiveOf(*row);
+    if (!job.unreadable.empty()) {
+      RequireClear({Code::kInternal, job.unreadable});
+      continue;
+    }
     Require(CheckPresent(job.present).has_value(), "what is given out is sound");
     const auto texts = redis_store::WriteReigns(row->reigns);
     Require(!texts.open.empty(), "one version reigns still");
