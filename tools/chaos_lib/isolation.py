@@ -73,10 +73,7 @@ def _first_process(body, directory):
         os.setsid()  # a terminal's ^C comes by way of the parent alone
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _raise_stopped)
-        run("mount", "--make-rprivate", "/")
-        run("mount", "-t", "proc", "proc", "/proc")
-        mount_memory(directory, 256, mode="0711")
-        run("ip", "link", "set", "lo", "up")
+        _furnish(directory)
         status = body(pathlib.Path(directory))
     except Stopped as stopped:
         print(f"chaos: {stopped}", file=sys.stderr)
@@ -91,6 +88,16 @@ def _first_process(body, directory):
     sys.stdout.flush()
     sys.stderr.flush()
     return status
+
+
+def _furnish(directory):
+    try:
+        run("mount", "--make-rprivate", "/")
+        run("mount", "-t", "proc", "proc", "/proc")
+        mount_memory(directory, 256, mode="0711")
+        run("ip", "link", "set", "lo", "up")
+    except RuntimeError as error:
+        raise Unsupported(str(error)) from None
 
 
 def _raise_stopped(number, _):
@@ -125,10 +132,13 @@ class Bridge:
     STORE, LOCKS = f"{NETWORK}.0.2", f"{NETWORK}.0.3"
 
     def __init__(self):
-        try:
+        rule = ("INPUT", "-m", "statistic", "--mode", "random", "--probability", "0.5", "-j", "DROP")
+        try:  # what not every kernel has
             run("ip", "link", "add", "br0", "type", "bridge")
+            run("iptables", "-A", *rule)
+            run("iptables", "-D", *rule)
         except RuntimeError as error:
-            raise Unsupported(f"this kernel has no bridges: {error}") from None
+            raise Unsupported(str(error)) from None
         for address in (self.STORE, self.LOCKS):
             run("ip", "address", "add", f"{address}/16", "dev", "br0")
         run("ip", "link", "set", "br0", "up")
