@@ -67,6 +67,13 @@ T Must(Result<T> result) {
 void Must(const Status& status) {
   if (!status) Die(status.error().message);
 }
+// What can be done twice, on a machine that may be too busy to answer in time.
+template <typename Call>
+auto Insist(const Call& call) {
+  auto result = call();
+  for (int i = 0; i < 10 && !result; ++i) result = call();
+  return Must(std::move(result));
+}
 
 // ---------------------------------------------------------------- a pod
 
@@ -82,7 +89,7 @@ constexpr Query kStarts = {"starts",
                            "ON CONFLICT DO NOTHING"};
 constexpr Query kMoment = {"moment", "SELECT nextval('moments')"};
 constexpr Query kEffect = {"effect", "INSERT INTO effects (run, job, fence) VALUES ($1, $2, $3)"};
-constexpr Query kTry = {"try", "INSERT INTO tries VALUES ($1, $2, $3, $4, $5)"};
+constexpr Query kTry = {"try", "INSERT INTO tries VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"};
 
 class Writer {
  public:
@@ -136,11 +143,11 @@ class Writer {
     p.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(runs[i].token); });
     p.AddArray<std::int64_t>(n, [&](std::size_t i) { return runs[i].job; });
     p.AddArray<std::int64_t>(n, [&](std::size_t i) { return runs[i].fence; });
-    Must(notes_.Execute(kStarts, p));
+    Insist([&] { return notes_.Execute(kStarts, p); });
   }
 
   void Try(const Run& run) {
-    const std::int64_t moment = Must(notes_.Execute(kMoment, Params())).Int64(0, 0);
+    const std::int64_t moment = Insist([&] { return notes_.Execute(kMoment, Params()); }).Int64(0, 0);
     std::string outcome = "committed";
     if (const Status written = Write(run); !written) {
       outcome = db_.last_sqlstate().empty() ? "cut off" : db_.last_sqlstate();
@@ -149,7 +156,8 @@ class Writer {
     } else {
       run.done({});
     }
-    Must(notes_.Execute(kTry, Params().Add(moment).Add(run.token).Add(run.job).Add(run.fence).Add(outcome)));
+    const Params tried = Params().Add(moment).Add(run.token).Add(run.job).Add(run.fence).Add(outcome);
+    Insist([&] { return notes_.Execute(kTry, tried); });
   }
 
   Status Write(const Run& run) {
@@ -180,9 +188,9 @@ class Writer {
   options.session_ttl = kTtl;
   options.heartbeat = kHeartbeat;
   options.commit_linger = kLinger;
-  auto scheduler = Must(Scheduler::Open(options));
+  auto scheduler = Insist([&] { return Scheduler::Open(options); });
   scheduler->HandleAsync(kTask, [&](const RunContext& run, Done done) { writer.Begin(run, std::move(done)); });
-  Must(scheduler->Start());
+  Insist([&] { return scheduler->Start(); });
   writer.Work();
 }
 
@@ -240,7 +248,7 @@ class Trials {
   }
 
   std::int64_t Number(const Query& query, const Params& params = Params()) {
-    return Must(db_->Execute(query, params)).Int64(0, 0);
+    return Insist([&] { return db_->Execute(query, params); }).Int64(0, 0);
   }
   template <typename ComeTrue>
   void Await(const char* what, const ComeTrue& come_true) {
