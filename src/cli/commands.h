@@ -11,6 +11,7 @@ void AddControlCommands(CommandLine& line);    // pause, resume, trigger, cancel
 void AddScheduleCommands(CommandLine& line);   // next, why
 void AddApplyCommand(CommandLine& line);       // apply
 void AddAuditCommand(CommandLine& line);       // audit
+void AddSimulateCommand(CommandLine& line);    // simulate
 void AddStoreCommands(CommandLine& line);      // pods, migrate, doctor
 void AddArchiveCommands(CommandLine& line);    // export, import
 void AddProveCommand(CommandLine& line);       // prove

@@ -95,9 +95,13 @@ Result<JobDefinition> ReadJob(const std::string& id, const Document& document) {
 Result<JobFile> ReadJobFile(const std::string& file) {
   auto text = ReadFile(file);
   if (!text) return tl::unexpected(text.error());
-  const std::size_t first = text->find_first_not_of(" \t\r\n");
-  const bool json = file == "-" ? first != std::string::npos && (*text)[first] == '{' : file.ends_with(".json");
-  auto document = json ? Document::FromJson(*text, file) : Document::FromToml(*text, file);
+  return ParseJobFile(*text, file);
+}
+
+Result<JobFile> ParseJobFile(std::string_view text, const std::string& file) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  const bool json = file == "-" ? first != std::string::npos && text[first] == '{' : file.ends_with(".json");
+  auto document = json ? Document::FromJson(text, file) : Document::FromToml(text, file);
   if (!document) return tl::unexpected(document.error());
   auto members = document->Members("the file");
   if (!members) return tl::unexpected(members.error());

@@ -73,6 +73,7 @@ Program::Program()
   AddStoreCommands(line);
   AddStressCommand(app_, &line.run);
   AddProveCommand(line);
+  AddSimulateCommand(line);
   AddCompletionCommand(line);
 }
 

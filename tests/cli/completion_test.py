@@ -5,8 +5,8 @@ import subprocess
 
 import program
 
-COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply migrate audit doctor export import "
-            "completion stress").split()
+COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply simulate migrate audit doctor "
+            "export import completion stress").split()
 
 
 class CompletionTest(program.CliTest):
