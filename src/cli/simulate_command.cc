@@ -150,6 +150,7 @@ int Simulate(const SimulateOptions& o) {
   if (!options) return Complain(options.error());
   auto input = ReadInput(o, *config, options->from);
   if (!input) return Complain(input.error());
+  WarnUnreadable(input->unreadable);
   if (auto status = GiveDurations(o.durations, &*input); !status) return Complain(status.error());
   if (input->jobs.empty()) return Complain({Code::kNotFound, "there are no active jobs to simulate"});
 

@@ -82,6 +82,10 @@ Result<SimulateInput> JobsOfStore(Scheduler& scheduler, Instant from,
     auto page = scheduler.List(filter);
     if (!page) return tl::unexpected(page.error());
     for (const JobInfo& job : *page) {
+      if (!job.unreadable.empty()) {
+        input.unreadable.push_back(job.definition.id);
+        continue;
+      }
       if (job.state == JobState::kPaused) ++input.paused;
       if (job.state != JobState::kActive) continue;
       auto runs = scheduler.Runs(

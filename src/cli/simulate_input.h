@@ -20,6 +20,7 @@ struct SimulateInput {
   std::vector<ForecastJob> jobs;
   std::vector<DurationSource> sources;  // of the durations of each job
   std::size_t paused = 0;               // jobs that were left out
+  std::vector<std::string> unreadable;  // jobs that a newer program wrote: left out
 };
 
 // Active jobs, with the durations of the newest runs of each. `progress` hears of each job.

@@ -240,7 +240,8 @@ OutputJson SimulateJson(const SimulateInput& input, const ForecastOptions& optio
                      {"slots", forecast.slots},
                      {"fail", options.fail},
                      {"seed", options.seed},
-                     {"paused", input.paused}};
+                     {"paused", input.paused},
+                     {"unreadable", input.unreadable}};
   json["total"] = JobJson(forecast.Total());
   for (const double percent : kPercents) {
     json["lateness"][PercentName(percent)] = FormatDuration(forecast.lateness.Percentile(percent));

@@ -1,7 +1,9 @@
 """simulate: what it takes, what it says, and that it changes nothing."""
 
 import calendar
+import contextlib
 import json
+import sqlite3
 
 import program
 
@@ -95,6 +97,18 @@ class SimulateTest(program.CliTest):
         given = self.simulate("--duration", "1s", "--duration", "old=2s", *arguments)
         self.assertEqual([job["durations"] for job in given["jobs"]], ["given", "given"])
         self.assertEqual(given["jobs"][1]["busy"], "43m58s")
+
+    def test_a_job_that_a_newer_version_wrote_is_left_out(self):
+        self.run_cli("add", "a", "every 1h", "--", "true", ESCAPEMENT_STORE="sqlite:jobs.db")
+        self.run_cli("add", "b", "every 1h", "--", "true", ESCAPEMENT_STORE="sqlite:jobs.db")
+        with contextlib.closing(sqlite3.connect(self.home / "jobs.db")) as database, database:
+            database.execute("UPDATE definitions SET definition = json_set(definition, '$.moon_phase', 'full') "
+                             "WHERE job = (SELECT key FROM jobs WHERE id = 'b')")
+        done = self.done("simulate", "--store", "sqlite:jobs.db", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("cannot read: 'b'", done.stderr)
+        out = json.loads(done.stdout)
+        self.assertEqual((out["unreadable"], [job["name"] for job in out["jobs"]]), (["b"], ["a"]))
 
     def test_a_seed_says_all(self):
         arguments = ("-f", self.file, *ONE_SLOT, "--fail", "20%", "--fault", "+2h 30m pods=0")
