@@ -313,26 +313,32 @@ void Pod::ExpireTimers(BootTime now) {
 }
 
 void Pod::MakeReady(BootTime now, Held& held) {
-  if (held.hand_back) return;
+  if (held.hand_back) {
+    HandBack(held);
+    return;
+  }
   if (held.uncommitted_runs >= kRunAhead && commits_channel_.failures == 0) {
     held.waits_for_commit = true;
     return;
   }
   held.waits_for_commit = false;
-  const JobDefinition& job = *held.job.definition;
-  const Present& p = held.job.present;
-  const Instant store_now = clock_.At(now);
-  const bool special =
-      p.to_plan || p.begun || p.completed_at || p.lost > 0 || store_now - p.fire_time > LateThreshold(job);
-  if (special && !held.marked_here) {
-    if (auto settlement = SettleBeforeStart(job, p, store_now)) {
-      Settled(now, held, std::move(*settlement));
-      return;
-    }
+  if (auto settlement = BeforeStart(held, clock_.At(now))) {
+    Settled(now, held, std::move(*settlement));
+    return;
   }
   held.phase = Phase::kReady;
   ++ready_count_;
-  ready_.push({job.priority, p.due_at, held.job.key, held.mark});
+  ready_.push({held.job.definition->priority, held.job.present.due_at, held.job.key, held.mark});
+}
+
+// What must be settled before the present occurrence may start, if anything.
+std::optional<Settlement> Pod::BeforeStart(const Held& held, Instant store_now) {
+  const JobDefinition& job = *held.job.definition;
+  const Present& p = held.job.present;
+  if (held.marked_here) return std::nullopt;  // decided before it was marked
+  const bool plain = !p.to_plan && !p.begun && !p.completed_at && p.lost == 0;
+  if (plain && store_now - p.fire_time <= LateThreshold(job)) return std::nullopt;
+  return SettleBeforeStart(job, p, store_now);
 }
 
 void Pod::StartReady(BootTime now, Commands* out) {
@@ -349,6 +355,10 @@ void Pod::StartReady(BootTime now, Commands* out) {
     if (clock_.At(now) < p.due_at) {  // the store's clock was set back meanwhile
       held.phase = Phase::kWaiting;
       wheel_.Add(p.due_at, {top.key, top.mark});
+      continue;
+    }
+    if (auto settlement = BeforeStart(held, clock_.At(now))) {  // too late, after its wait for a slot
+      Settled(now, held, std::move(*settlement));
       continue;
     }
     if (held.job.definition->delivery == Delivery::kAtMostOnce && !p.begun) {
@@ -710,7 +720,8 @@ void Pod::CallClaims(BootTime now, Commands* out) {
     return;
   }
   if (now < next_claim_ || !clock_.known()) return;
-  if (ready_count_ + runs_.size() >= options_.max_running) {  // no free slot: others may have one
+  const std::size_t busy = ready_count_ + runs_.size();
+  if (busy >= options_.max_running) {  // no free slot: others may have one
     next_claim_ = now + kHungryClaimPeriod;
     return;
   }
@@ -727,6 +738,7 @@ void Pod::CallClaims(BootTime now, Commands* out) {
       next_claim_ = now + Jittered(kHungryClaimPeriod);
     }
   }
+  request.limit = static_cast<int>(std::min<std::size_t>(request.limit, options_.max_running - busy));
   out->claim_call = std::move(request);
   Send(channel);
 }

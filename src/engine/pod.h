@@ -182,6 +182,7 @@ class Pod {
   // --- Step's parts
   void ExpireTimers(BootTime now);
   void MakeReady(BootTime now, Held& held);
+  static std::optional<Settlement> BeforeStart(const Held& held, Instant store_now);
   void StartReady(BootTime now, Commands* out);
   void CheckTimeouts(BootTime now, Commands* out);
   void CallSessions(BootTime now, Commands* out);

@@ -115,6 +115,44 @@ TEST(PodRun, NoMoreRunThanItHasSlots) {
   EXPECT_THAT(world.starts, SizeIs(20));
 }
 
+TEST(PodRun, ClaimsNoMoreOfWhatIsDueThanItsFreeSlotsCanStart) {
+  World world;
+  world.task = [](const Started&) { return Task{.duration = seconds(30)}; };
+  std::vector<JobDefinition> jobs;
+  for (int i = 0; i < 20; ++i) jobs.push_back(OnceJob("j" + std::to_string(i), seconds(1)));
+  world.Enqueue(jobs);
+  world.RunUntil(seconds(2));
+  world.Add("a", {.options = {.max_running = 3}});
+  world.RunUntil(seconds(4));
+  EXPECT_THAT(world.starts, SizeIs(3));
+  for (const Call& call : world.CallsOf(CallKind::kClaim)) EXPECT_LE(call.claim.limit, 3);
+  world.Add("b");  // finds what the first left to others
+  world.RunUntil(seconds(6));
+  EXPECT_THAT(world.starts, SizeIs(20));
+}
+
+TEST(PodRun, WhatWaitedTooLongForASlotIsSubjectToItsLatePolicy) {
+  World world;
+  world.Add("a", {.options = {.max_running = 1}});
+  world.task = [](const Started& s) { return Task{.duration = s.job == "long" ? seconds(5) : milliseconds(1)}; };
+  JobDefinition tick = EveryJob("tick", seconds(1), milliseconds(500));
+  tick.late = LatePolicy::kSkip;
+  tick.late_threshold = milliseconds(800);
+  JobDefinition once = OnceJob("long", milliseconds(1'499));
+  once.priority = 10;
+  world.Enqueue({tick, once});
+  world.RunUntil(seconds(8));
+  const auto starts = world.StartsOf("tick");
+  // 1.5 to 5.5 s were due while the slot was taken; at 6.5 s all but the last were later than their threshold.
+  ASSERT_GE(starts.size(), 2u);
+  for (const Started& s : starts) EXPECT_LE(kEpoch + s.at - s.fire_time, milliseconds(801)) << s.at.count();
+  std::int64_t skipped = 0;
+  for (const RunInfo& run : world.Runs("tick")) {
+    if (run.verdict == Verdict::kSkippedMisfired) skipped += run.settles;
+  }
+  EXPECT_GE(skipped, 4);
+}
+
 TEST(PodRun, AFailedAttemptIsRepeatedAfterItsDelayAndSettlesNothing) {
   World world;
   world.task = [](const Started& s) {
