@@ -17,6 +17,10 @@ constexpr Duration kRecovery = seconds(16);  // after the calm, until all is as 
 constexpr Duration kCalm = seconds(24);      // from the calm to the end
 constexpr Duration kSlack = seconds(2);      // what is due so shortly before the end may be under way
 constexpr Duration kNormalLateness = milliseconds(150);
+constexpr Duration kSettling = seconds(5);       // after the calm, until pods attend to what they own
+constexpr Duration kTrusted = seconds(8);        // a pod that was well for so long has beaten
+constexpr Duration kLongOutage = seconds(4);     // everybody notices that he could not see others beat
+constexpr Duration kTime = milliseconds(2'500);  // for whoever lives to beat after an outage
 constexpr Duration kGiveUp = milliseconds(900);  // a client's patience with a call
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
@@ -97,6 +101,7 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (chance.Percent(25)) job.retry = {.max_attempts = 3, .delay = milliseconds(50)};
   if (chance.Percent(25)) job.timeout = milliseconds(300);
   if (chance.Percent(10)) job.lost_limit = 1;
+  if (chance.Percent(20)) job.queue = "other";
   return job;
 }
 
@@ -141,6 +146,11 @@ class Player {
       : plan_(plan),
         oracle_([this](const std::string& rule, const std::string& what) { Broken(rule, what); }),
         world_(&oracle_) {
+    oracle_.now = [this] { return world_.StoreNow(); };
+    oracle_.well = [this](const SimPod& pod, Duration span) { return IsWell(pod, span, /*store_too=*/true); };
+    oracle_.on_declared_dead = [this](SessionId session) { CheckDeclaredDead(session); };
+    world_.on_begin = [this](const BeginCall& call) { oracle_.OnBegin(call); };
+    world_.on_leave = [this](SessionId session) { oracle_.OnLeave(session); };
     world_.on_breach = [this](const std::string& what) { Broken("what pods never do", what); };
     world_.on_start = [this](const SimPod& pod, const StartRun& run) {
       ++result_.counts.runs;
@@ -164,7 +174,7 @@ class Player {
   }
 
   HistoryResult Play() {
-    for (std::size_t i = 0; i < plan_.pods; ++i) Join();
+    for (std::size_t i = 0; i < plan_.pods; ++i) JoinFirst(i);
     std::vector<JobDefinition> definitions;
     for (std::size_t i = 0; i < plan_.jobs.size(); ++i) {
       versions_.push_back(1);
@@ -200,7 +210,10 @@ class Player {
   struct Slot {
     SimPod* pod = nullptr;
     int lives = 0;
-    Duration cut_until{0}, requests_until{0}, replies_until{0};
+    std::vector<std::string> queues;
+    Duration since{0};  // it began
+    Duration cut_until{0}, requests_until{0}, replies_until{0}, frozen_until{0};
+    Duration late_claim{-kCalm};  // the last that is done after it was answered in doubt
   };
 
   void Broken(const std::string& rule, const std::string& what) {
@@ -223,9 +236,15 @@ class Player {
   }
 
   // --- pods
-  void Join() {
-    slots_.emplace_back();
+  // Every pod serves one queue or both; a pod that takes another's place serves what that one served.
+  void Join(std::vector<std::string> queues = {"default", "other"}) {
+    slots_.emplace_back().queues = std::move(queues);
     Start(slots_.size() - 1);
+  }
+  void JoinFirst(std::size_t number) {
+    Chance chance = Chance(plan_.seed).With("queues").With(number);
+    const bool one = number > 0 && chance.Percent(25);
+    one ? Join({"default"}) : Join();
   }
   void Start(std::size_t number) {
     Slot& slot = slots_[number];
@@ -235,6 +254,12 @@ class Player {
     setup.options.seed = plan_.seed;
     if (chance.Percent(30)) setup.start_delay = milliseconds(1);
     setup.drift_ppm = static_cast<int>(chance.Below(201)) - 100;
+    setup.options.queues = slot.queues;
+    if (chance.Percent(20)) setup.options.ttl = seconds(3), setup.options.heartbeat = seconds(1);
+    if (chance.Percent(15)) setup.options.max_running = 4;
+    if (chance.Percent(10)) setup.options.outbox_limit = 3;
+    if (chance.Percent(10)) setup.start_delay = chance.UpTo(milliseconds(30));
+    slot.since = world_.t();
     slot.pod = &world_.Add(fmt::format("pod{}", number), setup);
     every_.push_back(slot.pod);
     number_of_[slot.pod] = number;
@@ -270,6 +295,7 @@ class Player {
     result_.disturbed.insert(call);
     fate.kind = kind_of_loss;
     if (kind_of_loss == Fate::Kind::kLate) fate.late = late;
+    if (kind_of_loss == Fate::Kind::kLate && kind == CallKind::kClaim) slots_[number].late_claim = t;
     return fate;
   }
 
@@ -302,12 +328,13 @@ class Player {
       case EventKind::kFreeze:
         if (!well) break;
         pod->Freeze();
+        slot->frozen_until = until;
         At(until, [pod] { pod->Resume(); });
         break;
       case EventKind::kStop:
         if (!well) break;
         pod->Stop(event.span);
-        Join();
+        Join(std::vector(slot->queues));
         break;
       case EventKind::kJoin: Join(); break;
       case EventKind::kCut:
@@ -324,14 +351,17 @@ class Player {
         pod->deaf = true;
         At(until, [pod] { pod->deaf = false; });
         break;
-      case EventKind::kStoreDown: store_down_until_ = until; break;
+      case EventKind::kStoreDown:
+        if (world_.t() >= store_down_until_) store_down_since_ = world_.t();
+        store_down_until_ = until;
+        break;
       case EventKind::kLocksDown:
         world_.wakes_arrive = false;
         At(until, [this] { world_.wakes_arrive = true; });
         break;
       case EventKind::kLossy: lossy_until_ = until, lossy_percent_ = event.percent; break;
       case EventKind::kSlow: slow_until_ = world_.t() + seconds(3), slow_by_ = event.span; break;
-      case EventKind::kClockStep: world_.StepStoreClock(event.span); break;
+      case EventKind::kClockStep: oracle_.ClockStepped(), world_.StepStoreClock(event.span); break;
       default: AskFor(event); break;
     }
   }
@@ -355,7 +385,9 @@ class Player {
         At(std::min(world_.t() + event.span, plan_.calm), [this, number] { Define(number); });
         break;
       case EventKind::kTrigger: Told(world_.admin().Trigger(id, std::nullopt).has_value()); break;
-      case EventKind::kCancelRun: (void)world_.admin().Cancel(id); break;
+      case EventKind::kCancelRun:
+        if (world_.admin().Cancel(id)) oracle_.AskedToCancel(id);
+        break;
       default: return;
     }
     world_.Tell(nullptr, Wake::kJobs);
@@ -374,7 +406,53 @@ class Player {
   void At(Duration time, std::function<void()> action) { world_.After(time - world_.t(), std::move(action)); }
 
   // --- the calm
-  void Calm() { world_.Trace("EVENT", "nothing goes wrong any more"); }
+  void Calm() {
+    world_.Trace("EVENT", "nothing goes wrong any more");
+    for (Duration t = plan_.calm + kSettling; t < plan_.end; t += seconds(1)) At(t, [this] { CheckAttended(); });
+  }
+
+  // A claim that the store did long after it was answered in doubt is found out when the pod next asks what it owns.
+  void CheckAttended() {
+    oracle_.CheckAttended([this](SessionId session) {
+      const Slot* slot = Of(session);
+      return slot == nullptr || !IsWell(*slot->pod, kSettling, /*store_too=*/true) ||
+             world_.t() - slot->late_claim < kCalm;
+    });
+  }
+
+  // --- how pods are
+  const Slot* Of(SessionId session) const {
+    for (const Slot& slot : slots_) {
+      if (slot.pod->session() == session && slot.pod->alive() && !slot.pod->stopping()) return &slot;
+    }
+    return nullptr;
+  }
+
+  // For so long nothing hindered it.
+  bool IsWell(const SimPod& pod, Duration span, bool store_too) const {
+    const auto number = number_of_.find(&pod);
+    if (number == number_of_.end()) return false;
+    const Slot& slot = slots_[number->second];
+    if (slot.pod != &pod || !pod.alive() || pod.frozen() || pod.stopping()) return false;
+    if (plan_.lost_percent > 0 && world_.t() - span < plan_.calm) return false;
+    const Duration hindered = std::max({slot.since, slot.cut_until, slot.requests_until, slot.replies_until,
+                                        slot.frozen_until, lossy_until_, slow_until_ + slow_by_});
+    return world_.t() - hindered >= span && (!store_too || world_.t() - store_down_until_ >= span);
+  }
+
+  // Who beats is not declared dead, and nobody is judged by a time in which nobody could beat.
+  void CheckDeclaredDead(SessionId session) {
+    const Slot* slot = Of(session);
+    if (slot == nullptr || !IsWell(*slot->pod, kTrusted, /*store_too=*/false)) return;
+    const Duration back = world_.t() - store_down_until_;
+    const bool all_were_cut =
+        store_down_until_ - store_down_since_ > kLongOutage && back >= Duration(0) && back < kTime;
+    if (back >= kTrusted || all_were_cut) {
+      Broken("who is well is not declared dead",
+             fmt::format("session {} of {}, {:.3f} s after an outage", session, slot->pod->name(),
+                         static_cast<double>(back.count()) / 1e6));
+    }
+  }
 
   void CheckLateness(const StartRun& run) {
     const Duration late = world_.StoreNow() - run.fire_time;
@@ -408,7 +486,7 @@ class Player {
   std::size_t starting_ = 0;  // the pod being made, which is not in the map yet
   std::map<std::pair<const SimPod*, CallKind>, int> call_numbers_;
   std::vector<int> versions_;
-  Duration store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
+  Duration store_down_since_{0}, store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
   int lossy_percent_ = 0;
 
   friend std::vector<std::string> escapement::sim::Describe(const HistoryPlan& plan);

@@ -11,6 +11,17 @@ bool IsSkip(Verdict v) {
   return v == Verdict::kSkippedMisfired || v == Verdict::kSkippedOverlapped || v == Verdict::kSkippedPaused;
 }
 
+constexpr Duration kHorizon = std::chrono::seconds(2);  // of claims
+constexpr Duration kLongestThreshold = std::chrono::seconds(60);
+constexpr Duration kObeyed = std::chrono::seconds(4);  // after a user's wish, by a pod that is well
+constexpr Duration kAttended = std::chrono::seconds(3);
+
+// What a death may not change.
+bool SameOccurrence(Present a, const Present& b) {
+  a.lost = b.lost;
+  return a == b;
+}
+
 }  // namespace
 
 bool Grid::Has(Instant t) const {
@@ -34,7 +45,19 @@ void Oracle::Disturbed(const std::string& id) {
   for (const JobKey key : keys_[id]) rows_[key].disturbed = true;
 }
 
+void Oracle::AskedToCancel(const std::string& id) {
+  for (const JobKey key : keys_[id]) {
+    const Row& row = rows_[key];
+    if (row.owner) to_cancel_.insert({id, row.present.fire_time, row.present.attempt});
+  }
+}
+
+void Oracle::OnBegin(const BeginCall& call) {
+  for (const BeginRequest& b : call.requests) marks_.insert({call.session, b.key, b.fence, b.fire_time, b.attempt});
+}
+
 void Oracle::OnSession(SessionId session, bool live) {
+  if (!live && !left_.contains(session) && on_declared_dead) on_declared_dead(session);
   live ? (void)live_.insert(session) : (void)live_.erase(session);
   if (trace) trace(fmt::format("session {} {}", session, live ? "begins" : "is ended"));
 }
@@ -49,6 +72,7 @@ void Oracle::OnRow(const RowView& view) {
     row.settled = p.cursor;
     row.grids.push_back(row.child ? Grid{p.fire_time, {}} : grids_.at(row.id));
     row.last = {p.cursor, 0};
+    row.present = p;
     row.fence = view.fence;
     keys_[row.id].insert(view.key);
     for (const JobKey other : keys_[row.id]) {
@@ -56,10 +80,26 @@ void Oracle::OnRow(const RowView& view) {
             "fences of an id only grow", [&] { return fmt::format("{} begins again at {}", row.id, view.fence); });
     }
   }
-  if (p.version != row.version) {
-    row.version = p.version;
+  const JobDefinition& d = view.definition;
+  if (p.version != row.present.version) {
     row.grids.push_back(grids_.at(row.id));
+    row.changed = row.wished = now();
+    row.pending = row.present.fire_time;
+  } else if (row.state == JobState::kPaused && view.state == JobState::kActive) {
+    if (row.present.to_plan && !view.owner) row.changed = now();
+    Check(view.owner || p.to_plan || p.fire_time >= now(), "what passed in a pause is settled",
+          [&] { return fmt::format("{} goes on at {}", row.id, FormatInstant(p.fire_time)); });
+  } else if (row.state != view.state) {
+    row.wished = now();
   }
+  // A plan that keeps what the version before it had begun: the last version counts from there.
+  if (row.present.to_plan && !p.to_plan && p.fire_time == row.pending && p.cursor < row.pending) {
+    row.changed = row.pending;
+  }
+  row.late = d.late;
+  row.late_limit = d.late_limit;
+  const Duration step = row.grids.back().step;
+  row.threshold = d.late_threshold.value_or(step.count() == 0 ? kLongestThreshold : std::min(step, kLongestThreshold));
   Check(view.fence >= row.fence, "fences only grow",
         [&] { return fmt::format("{}: from {} to {}", row.id, row.fence, view.fence); });
   Check(!view.owner || live_.contains(*view.owner), "an ended session owns nothing",
@@ -71,7 +111,27 @@ void Oracle::OnRow(const RowView& view) {
   Check(!row.owner || view.owner || live_.contains(*row.owner) || view.fence > row.fence,
         "what a dead pod owned gets a new fence",
         [&] { return fmt::format("{} leaves session {} under fence {}", row.id, *row.owner, view.fence); });
-  Check(row.grids.size() > 1 || row.child || p.cursor == row.settled, "the cursor is the last settled point",
+  if (view.owner && view.owner != row.owner) {
+    row.owned_since = now();
+    Check(view.state == JobState::kActive, "only active jobs are claimed", [&] { return row.id; });
+    Check((p.to_plan ? p.planned_from : p.due_at) < now() + kHorizon, "nothing is claimed beyond the horizon",
+          [&] { return fmt::format("{}, due {}", row.id, FormatInstant(p.due_at)); });
+  }
+  if (row.owner && !view.owner && !live_.contains(*row.owner)) {
+    Check(SameOccurrence(row.present, p), "a death changes no occurrence", [&] {
+      return fmt::format("{}: {} attempt {} due {}, now {} attempt {} due {}", row.id,
+                         FormatInstant(row.present.fire_time), row.present.attempt, FormatInstant(row.present.due_at),
+                         FormatInstant(p.fire_time), p.attempt, FormatInstant(p.due_at));
+    });
+    Check(p.lost == row.present.lost + (left_.contains(*row.owner) ? 0 : 1), "the dead are counted",
+          [&] { return fmt::format("{}: from {} to {}", row.id, row.present.lost, p.lost); });
+  }
+  Check(!view.gone || !view.owner, "what is owned does not go", [&] { return row.id; });
+  Check(!p.begun || row.present.begun ||
+            marks_.contains({view.owner.value_or(0), view.key, view.fence, p.fire_time, p.attempt}),
+        "a mark is set as it was asked for",
+        [&] { return fmt::format("{} {} under fence {}", row.id, FormatInstant(p.fire_time), view.fence); });
+  Check(p.cursor == row.settled, "the cursor is the last settled point",
         [&] { return fmt::format("{}: {}, settled {}", row.id, FormatInstant(p.cursor), FormatInstant(row.settled)); });
   if (trace && row.owner != view.owner) {
     trace(fmt::format("{} {} {} (fence {})", row.id, view.owner ? "is owned by session" : "leaves session",
@@ -80,7 +140,7 @@ void Oracle::OnRow(const RowView& view) {
   row.fence = view.fence;
   row.owner = view.owner;
   row.state = view.state;
-  row.begun = p.begun;
+  row.present = p;
   row.gone = view.gone;
   if (view.gone) keys_[row.id].erase(view.key);
 }
@@ -94,22 +154,29 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
                        VerdictName(run.verdict), run.settles, session, fence);
   };
   if (trace) trace("the ledger: " + text());
-  Check(session == 0 || (row.owner == session && live_.contains(session)), "only the owner settles", text);
+  Check(session == 0 ? !row.owner : row.owner == session && live_.contains(session), "only the owner settles", text);
   const std::pair<Instant, int> attempt{run.fire_time, run.attempt};
   Check(run.fire_time > row.settled, "settled once", text);
   Check(attempt > row.last, "one row for each attempt", text);
   row.last = std::max(row.last, {run.last_fire, run.attempt});
-  if (row.grids.size() == 1) {
-    Check(run.fire_time == row.grids.back().After(row.settled), "no point is passed over", text);
-  } else {
-    const auto on_a_grid = [&](Instant t) {
-      return std::any_of(row.grids.begin(), row.grids.end(), [&](const Grid& g) { return g.Has(t); });
-    };
-    Check(on_a_grid(run.fire_time) && on_a_grid(run.last_fire), "no point off the grid", text);
-  }
+  const Grid& grid = row.grids.back();
+  const auto next = row.grids.size() == 1 ? grid.After(row.settled) : grid.After(std::max(row.settled, row.changed));
+  // What an older version planned may be under way.
+  Check(run.fire_time == next || (row.grids.size() > 1 && run.fire_time == row.pending), "no point is passed over",
+        text);
   if (run.settles > 0) {
-    Check(row.grids.size() > 1 || row.grids.back().Count(run.fire_time, run.last_fire) == run.settles,
+    // The first by itself: it may be of an older version.
+    Check(run.settles == 1 + grid.Count(run.fire_time + Duration(1), run.last_fire) &&
+              (run.last_fire == run.fire_time || grid.Has(run.last_fire)),
           "a stretch settles its points", text);
+    if (run.verdict == Verdict::kSkippedMisfired && !clock_stepped_) {
+      const Instant late_before = now() - row.threshold;
+      const std::int64_t kept = row.late == LatePolicy::kSkip      ? 0
+                                : row.late == LatePolicy::kRunOnce ? 1
+                                                                   : row.late_limit;
+      Check(run.last_fire < late_before && grid.Count(run.last_fire + Duration(1), late_before) >= kept,
+            "no more is skipped than the policy says", text);
+    }
     row.settled = run.last_fire;
     row.settled_total += run.settles;
     settled_ += run.settles;
@@ -137,6 +204,9 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
                        FormatInstant(run.fire_time), run.attempt, run.fence);
   };
   Check(live_.contains(session), "no start without a live session", text);
+  const auto& queues = pod.options().queues;
+  Check(std::find(queues.begin(), queues.end(), run.job->queue) != queues.end(), "pods keep to their queues", text);
+  Check(run.attempt <= run.job->retry.max_attempts, "no more attempts than allowed", text);
   JobKey own = 0;
   for (const JobKey key : keys_[id]) {
     const Row& row = rows_[key];
@@ -145,11 +215,23 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   }
   Check(own != 0 || disturbed_.contains(id), "only what is owned is started", text);
 
+  if (own != 0) {
+    const Row& row = rows_[own];
+    Check((row.state == JobState::kActive && !row.present.to_plan) ||
+              now() - std::max(row.wished, row.owned_since) < kObeyed || clock_stepped_ || !well(pod, kObeyed),
+          "a user's wish is obeyed soon", text);
+  }
+
   const Occurrence occurrence{id, run.fire_time, run.attempt};
   std::vector<Begun>& before = begun_[occurrence];
   if (run.job->delivery == Delivery::kAtMostOnce) {
     Check(before.empty(), "at most once", text);
-    Check(own == 0 || rows_[own].begun || disturbed_.contains(id), "at most once: marked before it starts", text);
+    Check(own == 0 || rows_[own].present.begun || disturbed_.contains(id), "at most once: marked before it starts",
+          text);
+  }
+  if (own != 0 && run.job->delivery == Delivery::kAtLeastOnce) {
+    const Present& p = rows_[own].present;
+    Check(p.fire_time != run.fire_time || p.lost < run.job->lost_limit, "no more deaths than allowed", text);
   }
   for (const Begun& b : before) {
     Check(b.cancelled || !live_.contains(b.session) || disturbed_.contains(id), "a living run is not run again", text);
@@ -159,7 +241,7 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
           "runs of a job do not overlap", text);
   }
   before.push_back({session, run.fence});
-  running_[{&pod, run.id}] = {own, session, occurrence, run.fence};
+  running_[{&pod, run.id}] = {own, run.job->timeout.count() > 0, session, occurrence, run.fence};
 }
 
 void Oracle::OnEnd(const SimPod& pod, RunId id) {
@@ -174,13 +256,37 @@ void Oracle::OnEnd(const SimPod& pod, RunId id) {
 void Oracle::OnCancel(const SimPod& pod, RunId id) {
   const auto it = running_.find({&pod, id});
   if (it == running_.end()) return;
+  const Running& run = it->second;
+  const auto row = rows_.find(run.key);
+  if (row != rows_.end() && !run.stoppable && !pod.stopping() && !to_cancel_.contains(run.occurrence)) {
+    const bool own = row->second.owner == run.session && row->second.fence == run.fence && live_.contains(run.session);
+    Check(!own || disturbed_.contains(row->second.id), "no run is stopped without a reason", [&] {
+      return fmt::format("{} stops {} {}", pod.name(), row->second.id, FormatInstant(std::get<1>(run.occurrence)));
+    });
+  }
   for (Begun& b : begun_[it->second.occurrence]) {
     if (b.session == it->second.session && b.fence == it->second.fence) b.cancelled = true;
   }
   it->second.key = 0;  // it may go on for as long as it likes
 }
 
+void Oracle::CheckAttended(const std::function<bool(SessionId)>& excused) {
+  std::set<JobKey> busy;
+  for (const auto& [who, run] : running_) busy.insert(run.key);
+  for (const auto& [key, row] : rows_) {
+    const Present& p = row.present;
+    if (row.gone || !row.owner || row.state != JobState::kActive || busy.contains(key) || excused(*row.owner)) continue;
+    Check(std::max(p.to_plan ? p.planned_from : p.due_at, row.owned_since) > now() - kAttended,
+          "a pod attends to what it owns",
+          [&] { return fmt::format("{} {} lies with session {}", row.id, FormatInstant(p.fire_time), *row.owner); });
+  }
+}
+
 void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
+  for (const auto& [id, keys] : keys_) {
+    const auto jobs = std::count_if(keys.begin(), keys.end(), [&](JobKey key) { return !rows_[key].child; });
+    Check(jobs <= 1, "an id is one job", [&] { return fmt::format("{} is there {} times", id, jobs); });
+  }
   for (const auto& [key, row] : rows_) {
     if (row.gone) continue;
     Check(row.state != JobState::kRemoved, "what was removed goes", [&] { return row.id + " is there still"; });
@@ -195,6 +301,22 @@ void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
       Check(info->settled_total == row.settled_total, "the total is the sum of the ledger",
             [&] { return fmt::format("{}: {}, not {}", row.id, info->settled_total, row.settled_total); });
     }
+  }
+  std::map<SessionId, double> rates;
+  double total = 0, greatest = 0;
+  for (const auto& [key, row] : rows_) {
+    const Duration step = row.grids.back().step;
+    if (row.gone || step.count() == 0 || step >= kHorizon) continue;  // what fires seldom is owned for moments
+    const double rate = 1e6 / static_cast<double>(step.count());
+    total += rate;
+    greatest = std::max(greatest, rate);
+    if (row.owner) rates[*row.owner] += rate;
+  }
+  const double fair = total / static_cast<double>(std::max<std::size_t>(pods, 1));
+  for (const auto& [session, rate] : rates) {
+    Check(rate <= 2 * fair + 2 * greatest, "the load evens out", [&, session = session, rate = rate] {
+      return fmt::format("session {} has {:.1f} of {:.1f} runs a second, one of {} pods", session, rate, total, pods);
+    });
   }
   Check(live_.size() == pods, "each pod has one session",
         [&] { return fmt::format("{} sessions of {} pods", live_.size(), pods); });

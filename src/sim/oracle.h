@@ -36,12 +36,20 @@ class Oracle final : public MemoryStoreObserver {
   using Trace = std::function<void(const std::string& what)>;
   explicit Oracle(Sink sink) : sink_(std::move(sink)) {}
 
-  Trace trace;  // none by default
+  Trace trace;                                        // none by default
+  std::function<Instant()> now;                       // the store's clock
+  std::function<void(SessionId)> on_declared_dead;    // a session was ended, and not by its own pod
+  std::function<bool(const SimPod&, Duration)> well;  // nothing hindered this pod for so long
 
   // The next definition of this job that the store is given will have this grid.
   void Expect(const std::string& id, const Grid& grid) { grids_[id] = grid; }
   // A user paused or removed the job, or changed its definition: its owner may run on for a moment.
   void Disturbed(const std::string& id);
+
+  // A user asked to cancel what is under way of the job.
+  void AskedToCancel(const std::string& id);
+  // The store's clock was set: what was late when it was decided need not be late any more.
+  void ClockStepped() { clock_stepped_ = true; }
 
   // --- what the store did
   void OnSession(SessionId session, bool live) override;
@@ -49,10 +57,14 @@ class Oracle final : public MemoryStoreObserver {
   void OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& run) override;
 
   // --- what pods did
+  void OnLeave(SessionId session) { left_.insert(session); }
+  void OnBegin(const BeginCall& call);
   void OnStart(const SimPod& pod, const StartRun& run);
   void OnEnd(const SimPod& pod, RunId id);
   void OnCancel(const SimPod& pod, RunId id);
 
+  // In the calm: a pod attends to what it owns, unless `excused`.
+  void CheckAttended(const std::function<bool(SessionId)>& excused);
   // Once all is calm: what was due before `until` is settled, whatever was removed is gone, the sums are right.
   void AtEnd(JobStore& store, Instant until, std::size_t pods);
 
@@ -69,16 +81,23 @@ class Oracle final : public MemoryStoreObserver {
     bool disturbed = false;
     bool gone = false;
     JobState state = JobState::kActive;
-    int version = 1;
-    bool begun = false;
-    Instant settled;  // the last settled point
+    Present present;
+    LatePolicy late = LatePolicy::kRunOnce;
+    int late_limit = 0;
+    Duration threshold{0};  // of lateness
+    Instant settled;        // the last settled point
+    Instant changed;        // from here on the last version counts
+    Instant pending;        // planned by the version before it
+    Instant wished;         // when a user last wanted something else of it
     std::pair<Instant, int> last;
     std::int64_t settled_total = 0;
     Fence fence = 0;
     std::optional<SessionId> owner;
+    Instant owned_since;
   };
   struct Running {
-    JobKey key = 0;  // 0: of no row that its pod owned
+    JobKey key = 0;          // 0: of no row that its pod owned
+    bool stoppable = false;  // it has a timeout
     SessionId session = 0;
     Occurrence occurrence;
     Fence fence = 0;
@@ -100,6 +119,10 @@ class Oracle final : public MemoryStoreObserver {
   std::map<std::string, std::set<JobKey>> keys_;  // those that are not gone
   std::set<std::string> disturbed_;
   std::set<SessionId> live_;
+  std::set<SessionId> left_;                                            // ended by their own pods
+  std::set<std::tuple<SessionId, JobKey, Fence, Instant, int>> marks_;  // that were asked for
+  std::set<Occurrence> to_cancel_;
+  bool clock_stepped_ = false;
   std::map<std::pair<const SimPod*, RunId>, Running> running_;
   std::map<Occurrence, std::vector<Begun>> begun_;
   std::int64_t settled_ = 0, skipped_ = 0, lost_ = 0;

@@ -96,6 +96,7 @@ void SimPod::Resume() {
 }
 
 void SimPod::Stop(Duration grace) {
+  stopping_ = true;
   Receive([this, grace] { pod_.OnStop(Now(), grace); });
 }
 
@@ -137,6 +138,7 @@ void SimPod::Step() {
   for (auto& r : c.reports) world_.reports.push_back(std::move(r));
   for (StartRun& run : c.start) {
     if (stopped_) world_.on_breach(name_ + " starts a run after it stopped");
+    if (lost_.contains({run.key, run.fence})) world_.on_breach(name_ + " starts what the store said is not its");
     if (setup_.start_delay.count() == 0) {
       Begin(run, told_time_);
     } else {
@@ -265,7 +267,11 @@ void SimPod::Send(const ReclaimCall& c, bool& busy) {
 }
 void SimPod::Send(const EndSessionCall& c, bool& busy) {
   Carry<Status>(
-      {.kind = CallKind::kEnd}, busy, [=, this] { return store_->EndSession(c.session); },
+      {.kind = CallKind::kEnd}, busy,
+      [=, this] {
+        if (world_.on_leave) world_.on_leave(c.session);
+        return store_->EndSession(c.session);
+      },
       [this](auto reply) { pod_.OnEnded(Now(), reply); });
 }
 void SimPod::Send(const ClaimRequest& c, bool& busy) {
@@ -287,13 +293,26 @@ void SimPod::Send(const CommitCall& c, bool& busy) {
   if (c.completions.empty()) world_.on_breach("an empty commit");
   Carry<Result<CommitReply>>(
       {.kind = CallKind::kCommit, .size = c.completions.size()}, busy, [=, this] { return Commit(c); },
-      [this](auto reply) { pod_.OnCommitted(Now(), reply); });
+      [=, this](auto reply) {
+        for (std::size_t i = 0; reply && i < c.completions.size(); ++i) {
+          if (!reply->answers[i].kept && reply->answers[i].outcome != CommitOutcome::kRefused)
+            lost_.emplace(c.completions[i].key, c.completions[i].fence);
+        }
+        pod_.OnCommitted(Now(), reply);
+      });
 }
 void SimPod::Send(const BeginCall& c, bool& busy) {
   if (c.requests.empty()) world_.on_breach("an empty begin");
+  if (world_.on_begin) world_.on_begin(c);
   Carry<Result<std::vector<bool>>>(
       {.kind = CallKind::kBegin, .size = c.requests.size()}, busy,
-      [=, this] { return store_->Begin(c.session, c.requests); }, [this](auto reply) { pod_.OnBegun(Now(), reply); });
+      [=, this] { return store_->Begin(c.session, c.requests); },
+      [=, this](auto reply) {
+        for (std::size_t i = 0; reply && i < c.requests.size(); ++i) {
+          if (!(*reply)[i]) lost_.emplace(c.requests[i].key, c.requests[i].fence);
+        }
+        pod_.OnBegun(Now(), reply);
+      });
 }
 void SimPod::Send(const ReleaseCall& c, bool& busy) {
   if (c.jobs.empty()) world_.on_breach("an empty release");

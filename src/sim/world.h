@@ -117,6 +117,8 @@ class World {
   std::function<void(const SimPod&, const StartRun&)> on_start;                        // a task begins
   std::function<void(const SimPod&, RunId)> on_end;                                    // a task is over
   std::function<void(const SimPod&, RunId)> on_cancel;                            // it is told to stop, or given up
+  std::function<void(const BeginCall&)> on_begin;                                 // a pod asks for marks
+  std::function<void(SessionId)> on_leave;                                        // a pod ends its own session, now
   std::function<void(const std::string& who, const std::string& what)> on_trace;  // costs time: none by default
   void Trace(const std::string& who, const std::string& what) const {
     if (on_trace) on_trace(who, what);
@@ -149,9 +151,11 @@ class SimPod {
 
   Pod& pod() { return pod_; }
   const std::string& name() const { return name_; }
+  const PodOptions& options() const { return setup_.options; }
   BootTime Now() const { return BootTime(setup_.boot + world_.t_ + world_.t_ * setup_.drift_ppm / 1'000'000); }
   bool alive() const { return alive_; }
   bool stopped() const { return stopped_; }
+  bool stopping() const { return stopping_; }
   bool frozen() const { return frozen_; }
   std::optional<SessionId> session() const { return session_; }  // the last that it was told of
   std::size_t running() const { return tasks_.size(); }
@@ -197,12 +201,13 @@ class SimPod {
   Pod pod_;
   std::unique_ptr<JobStore> store_;
   const std::string name_;
-  bool alive_ = true, frozen_ = false, stopped_ = false;
+  bool alive_ = true, frozen_ = false, stopping_ = false, stopped_ = false;
   std::optional<SessionId> session_;
   bool sessions_busy_ = false, claims_busy_ = false, commits_busy_ = false;
   std::vector<std::function<void()>> inbox_;  // of a frozen pod
   std::map<RunId, Running> tasks_;
   std::size_t most_running_ = 0;
+  std::set<std::pair<JobKey, Fence>> lost_;  // holdings that the store said are no more
   std::uint64_t wakeup_ = 0;
   int idle_steps_ = 0;
   Duration told_time_{-1};  // when the store last told it the time, in a quick reply
