@@ -232,9 +232,11 @@ MISTAKES = [
     Mistake("occurrences", "a skipped stretch is one point short", _SETTLE, "const Instant last = std::max(first, grid.Last(until).value_or(first));",
             "const Instant last = std::max(first, grid.Last(grid.Last(until).value_or(first)).value_or(first));"),
     Mistake("occurrences", "timers that no longer count fire", _POD,
-            "it->second.mark != t.mark || it->second.phase != Phase::kWaiting", "it->second.phase != Phase::kWaiting"),
+            "it->second.mark != t.mark || it->second.phase != Phase::kWaiting", "it->second.phase != Phase::kWaiting",
+            spare="the time is compared once more before the start, and a job that is ready is not made ready twice"),
     Mistake("occurrences", "ready entries that no longer count start", _POD,
-            "it->second.mark != top.mark || it->second.phase != Phase::kReady", "it->second.phase != Phase::kReady"),
+            "it->second.mark != top.mark || it->second.phase != Phase::kReady", "it->second.phase != Phase::kReady",
+            spare="the job is ready and due whichever entry says so, and the second finds it started"),
     # --- users
     Mistake("users", "a change has no version", _STORE, "    ++row->present.version;\n", ""),
     Mistake("users", "a change applies to the run under way", _STORE,

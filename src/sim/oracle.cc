@@ -16,6 +16,9 @@ constexpr Duration kLongestThreshold = std::chrono::seconds(60);
 constexpr Duration kObeyed = std::chrono::seconds(4);  // after a user's wish, by a pod that is well
 constexpr Duration kAttended = std::chrono::seconds(3);
 
+// A task was started for the present occurrence, or may have been.
+bool WasBegun(const Present& p) { return p.fire_time > p.cursor && (p.attempt > 1 || p.begun || p.lost > 0); }
+
 // What a death may not change.
 bool SameOccurrence(Present a, const Present& b) {
   a.lost = b.lost;
@@ -92,6 +95,10 @@ void Oracle::OnRow(const RowView& view) {
   } else if (row.state != view.state) {
     row.wished = now();
   }
+  Check(!row.present.to_plan || p.to_plan || p.cursor != row.present.cursor || !WasBegun(row.present) ||
+            p.fire_time == row.present.fire_time,
+        "a plan keeps what was begun",
+        [&] { return fmt::format("{} {}", row.id, FormatInstant(row.present.fire_time)); });
   // A plan that keeps what the version before it had begun: the last version counts from there.
   if (row.present.to_plan && !p.to_plan && p.fire_time == row.pending && p.cursor < row.pending) {
     row.changed = row.pending;
@@ -159,6 +166,7 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
   Check(run.fire_time > row.settled, "settled once", text);
   Check(attempt > row.last, "one row for each attempt", text);
   row.last = std::max(row.last, {run.last_fire, run.attempt});
+  Check(run.verdict != Verdict::kSkippedMisfired || !WasBegun(row.present), "what was begun is not skipped", text);
   const Grid& grid = row.grids.back();
   const auto next = row.grids.size() == 1 ? grid.After(row.settled) : grid.After(std::max(row.settled, row.changed));
   // What an older version planned may be under way.
