@@ -565,7 +565,9 @@ void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer
       --it->second.uncommitted;
       if (IsRun(c)) --it->second.uncommitted_runs;
       if (!answer.kept) {
-        // Given up as asked, or because a user changed the job meanwhile.
+        // Given up as asked, or because a user changed the job meanwhile. After a lost reply it may be this pod's
+        // again, by a claim whose reply was lost too, and a recovery that left it out as known.
+        if (answer.outcome == CommitOutcome::kAlreadyApplied) need_recover_ = true;
         Drop(c.key);
       } else if (it->second.phase == Phase::kLeaving && it->second.uncommitted == 0) {
         // It was to be given up, and the store says that it is still ours.

@@ -16,7 +16,8 @@ using std::chrono::seconds;
 constexpr Duration kRecovery = seconds(16);  // after the calm, until all is as if nothing had happened
 constexpr Duration kCalm = seconds(24);      // from the calm to the end
 constexpr Duration kSlack = seconds(2);      // what is due so shortly before the end may be under way
-constexpr Duration kNormalLateness = milliseconds(150);
+// A job that changes hands lies open for as long as a pod at its share pauses between claims, which is up to 375 ms.
+constexpr Duration kNormalLateness = milliseconds(400);
 constexpr Duration kSettling = seconds(5);       // after the calm, until pods attend to what they own
 constexpr Duration kTrusted = seconds(8);        // a pod that was well for so long has beaten
 constexpr Duration kLongOutage = seconds(4);     // everybody notices that he could not see others beat
