@@ -60,7 +60,8 @@ MISTAKES = [
             "    if (held.job.fence >= job.fence) return;\n", "",
             spare="the question names all that is held, and a claim gives each holding a new fence"),
     Mistake("recover", "asked for jobs whose release is under way", _POD,
-            "for (const auto& [key, fence] : *leaving) call.known.push_back(key);", "(void)leaving;"),
+            "for (const auto& [key, fence] : *leaving) call.known.push_back(key);", "(void)leaving;",
+            spare="but for jobs that a program cannot read, which histories do not have, what is released without being held is no longer its own"),
     # --- begin
     Mistake("begin", "not awaited", _POD, _MARK,
             "      to_begin_.push_back({top.key, held.job.fence, p.fire_time, p.attempt});\n"),
@@ -69,9 +70,11 @@ MISTAKES = [
             "        it->second.job.present.begun = it->second.marked_here = true;\n"
             "        it->second.phase = Phase::kReady;\n        ++ready_count_;\n"
             "        ready_.push({0, it->second.job.present.due_at, b.key, it->second.mark});\n      } else {  // it"),
-    Mistake("begin", "no, taken for yes", _POD, "if (!(*reply)[i]) {", "if (false) {"),
+    Mistake("begin", "no, taken for yes", _POD, "if (!(*reply)[i]) {", "if (false) {",
+            spare="the store says no only to a session that was ended, whose deadline has passed: the executor starts nothing"),
     Mistake("begin", "by owner alone, without the fence", _STORE,
-            "row->owner == session && row->fence == request.fence &&", "row->owner == session &&"),
+            "row->owner == session && row->fence == request.fence &&", "row->owner == session &&",
+            spare="a pod gives no job up while it asks for a mark, so one session has one holding of the occurrence"),
     Mistake("begin", "without the fire time", _STORE,
             "row->present.fire_time == request.fire_time && row->present.attempt == request.attempt;",
             "row->present.attempt == request.attempt;"),
@@ -283,7 +286,7 @@ TABLE_HEAD = """# Planted bugs
 
 Mistakes of the protocol, put into the code one at a time, and what found each: the simulation alone, without a unit
 test. `./dev faults --list simulation --table` plants them all and writes this page; the list is
-`tools/planted_protocol.py`. {found} of {found} were found, the last column says after how many seeds (from seed 1 on);
+`tools/planted_protocol.py`. {found} of {wanted} were found, the last column says after how many seeds (from seed 1 on);
 without any, {seeds:,} seeds break no rule. Mistakes that tests must find, in the SQL, the Lua and the executors too, are
 in `tools/planted_faults.py`.
 
