@@ -85,6 +85,8 @@ FAULTS = [
     Fault("a plan under an older version is applied", *_MEMORY,
           "if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {",
           "if (outdated && completion.run && IsSkip(completion.run->verdict)) {"),
+    Fault("a plan that comes twice is applied twice", *_MEMORY,
+          "if (!completion.run && !outdated && !row->present.to_plan) {", "if (!completion.run && outdated) {"),
     Fault("history is written, the total is not", *_MEMORY, "    row.settled_total += run.settles;\n", ""),
     Fault("the settled point is due again", "memory_store_test", "src/job/settle.cc",
           "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));",

@@ -243,6 +243,32 @@ TEST_P(StoreContract, APlanRefusedForASecondChangeIsStale) {
   EXPECT_FALSE(answer.kept);
 }
 
+TEST_P(StoreContract, APlanThatComesTwiceWipesNoMarkOfAStart) {
+  JobDefinition definition = Hourly("a");
+  definition.delivery = Delivery::kAtMostOnce;
+  definition.retry.max_attempts = 3;
+  const SessionId session = OpenSession();
+  const ClaimedJob first = Own(session, definition);
+  definition.payload = "changed while it ran";
+  Enqueue(definition);
+  ASSERT_EQ(Commit(session, Finish(first, Verdict::kFailed)).outcome, CommitOutcome::kApplied);
+  const SessionId dead = OpenSession();
+  ClaimedJob job = ClaimOne(dead);
+  ASSERT_TRUE(job.present.to_plan);
+  ASSERT_EQ(job.present.attempt, 2);
+  const auto plan = SettleBeforeStart(*job.definition, job.present, start_);  // keeps the occurrence
+  ASSERT_TRUE(plan && !plan->run);
+  const Completion completion = Wrap(job, *plan, /*keep=*/true);
+  ASSERT_EQ(Commit(dead, completion).outcome, CommitOutcome::kApplied);
+  job.present = Advance(job.present, plan->next);
+  ASSERT_TRUE(Must(store_->Begin(dead, {{job.key, job.fence, job.present.fire_time, job.present.attempt}})).at(0));
+  const CommitAnswer again = Commit(dead, completion);
+  EXPECT_EQ(again.outcome, CommitOutcome::kAlreadyApplied);
+  EXPECT_TRUE(again.kept);
+  Bury(dead);
+  EXPECT_TRUE(ClaimOne(session).present.begun) << "it may have started: at most once";
+}
+
 TEST_P(StoreContract, ASettledOccurrenceIsNotRunAgainAfterItsPodDiedBeforePlanning) {
   const SessionId session = OpenSession();
   Commit(session, Finish(Own(session, Once("a", kMinute))));

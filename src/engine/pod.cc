@@ -565,9 +565,7 @@ void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer
       --it->second.uncommitted;
       if (IsRun(c)) --it->second.uncommitted_runs;
       if (!answer.kept) {
-        // Given up as asked, or because a user changed the job meanwhile. After a lost reply it may be this pod's
-        // again, by a claim whose reply was lost too, and a recovery that left it out as known.
-        if (answer.outcome == CommitOutcome::kAlreadyApplied) need_recover_ = true;
+        // Given up as asked, or because a user changed the job meanwhile.
         Drop(c.key);
       } else if (it->second.phase == Phase::kLeaving && it->second.uncommitted == 0) {
         // It was to be given up, and the store says that it is still ours.
@@ -711,7 +709,10 @@ void Pod::CallClaims(BootTime now, Commands* out) {
   if (need_recover_) {
     RecoverCall call{*session_, {}};
     call.known.reserve(held_.size());
-    for (const auto& [key, held] : held_) call.known.push_back(key);
+    for (const auto& [key, held] : held_) {
+      // What is being given up may be this pod's again, by a claim whose reply was lost, under a newer fence.
+      if (held.phase != Phase::kLeaving) call.known.push_back(key);
+    }
     for (const auto* leaving : {&to_release_, &releasing_}) {  // dropped, but the store may not know yet
       for (const auto& [key, fence] : *leaving) call.known.push_back(key);
     }

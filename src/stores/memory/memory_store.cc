@@ -172,6 +172,10 @@ struct MemoryState {
               .error = {}};
     }
     const bool outdated = completion.version != row->present.version;
+    if (!completion.run && !outdated && !row->present.to_plan) {
+      // A plan that keeps the occurrence leaves the row as it compares: once more, it would wipe the mark of a start.
+      return {.outcome = CommitOutcome::kAlreadyApplied, .kept = true, .error = {}};
+    }
     const Change change(*this, *row);
     if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {
       // The new definition may want these points, and must not inherit a point that it never had: its next owner plans

@@ -166,6 +166,10 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
     Save(*row);
     return {.outcome = CommitOutcome::kStale, .kept = false, .error = {}};
   }
+  if (!completion.run && !outdated && !row->present.to_plan) {
+    // A plan that keeps the occurrence leaves the row as it compares: once more, it would wipe the mark of a start.
+    return {.outcome = CommitOutcome::kAlreadyApplied, .kept = true, .error = {}};
+  }
   const bool plain = !outdated && !row->present.to_plan && !row->cancel && row->state == JobState::kActive;
   if (completion.run) AddRun(*row, *completion.run, session, *pod);
   if (!outdated && row->present.to_plan) BeginReign(*row, completion);

@@ -38,6 +38,8 @@ WITH live AS MATERIALIZED (
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
+    -- A plan that keeps the occurrence leaves the row as it compares: once more, it would wipe the mark of a start.
+    AND (u.verdict IS NOT NULL OR j.to_plan)
     -- What its task completed has succeeded, whatever became of the run: the next owner says so.
     AND (u.verdict IS NULL OR u.verdict = 1 OR j.completed_fire IS DISTINCT FROM j.fire_time OR j.fire_time <= j.cursor)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,

@@ -43,6 +43,9 @@ for i = 3, #ARGV, 14 do
     row.own, row.cx = '', ''
     PutBack(row)
     letter = 's'
+  elseif verdict == '' and plan == '0' then
+    -- A plan that keeps the occurrence leaves the row as it compares: once more, it would wipe the mark of a start.
+    letter = 'q'
   else
     local outdated = version ~= ver
     if verdict ~= '' then
