@@ -225,9 +225,9 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
 
   if (own != 0) {
     const Row& row = rows_[own];
-    const bool claimed_so =
-        row.wished <= row.owned_since;  // its owner has the new definition, and its plan may be under way
-    Check((row.state == JobState::kActive && (!row.present.to_plan || claimed_so)) ||
+    // Its owner has the new definition, by its claim or by a recovery, and its plan may be under way.
+    const bool planned_so = row.wished <= row.owned_since || row.grids.back().Has(run.fire_time);
+    Check((row.state == JobState::kActive && (!row.present.to_plan || planned_so)) ||
               now() - std::max(row.wished, row.owned_since) < kObeyed || clock_stepped_ || !well(pod, kObeyed),
           "a user's wish is obeyed soon", text);
   }
