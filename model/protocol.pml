@@ -49,11 +49,10 @@
 #define NEVER_RECOVERED                21
 #define RECOVERED_ONCE                 22
 #define RECOVER_TELLS_ALL              23
-#define RECOVERED_THOUGH_GONE          24
-#define RECOVER_UNGUARDED              25  /* the two before it at once */
-#define OLD_REPLY_TAKEN                26
-#define LEASE_IS_LIFE                  27
-#define LEADER_TAKES_ALL               28
+#define OLD_REPLY_TAKEN                24
+#define LEASE_IS_LIFE                  25
+#define LEADER_TAKES_ALL               26
+#define FENCES_STAND_STILL             27  /* neither a claim nor a reclaim raises them */
 hidden byte without;
 #define rule(name) (without != name)
 
@@ -99,8 +98,7 @@ typedef Held {
   unsigned uncommitted : 2;   /* completions in the outbox: a kept job runs on before its commit is answered */
   unsigned first : 7;         /* of the outbox */
   unsigned second : 7;
-  bit again;                  /* the first was sent, and its answer lost */
-  bit gone                    /* given up while an answer to recover was on its way */
+  bit again                   /* the first was sent, and its answer lost */
 }
 Held held[4];                 /* by pod * 2 + job */
 #define mine held[p * 2 + j]
@@ -218,7 +216,7 @@ inline take(which, who) {
   :: !live[who] && rule(CLAIM_BY_ENDED_SESSION) -> skip
   :: else ->
     check_change(who);
-    if :: rule(CLAIM_KEEPS_FENCE) -> raise_fence(which) :: else fi;
+    if :: rule(CLAIM_KEEPS_FENCE) && rule(FENCES_STAND_STILL) -> raise_fence(which) :: else fi;
     row[which].owner = who
   fi
 }
@@ -265,7 +263,7 @@ inline hand_back(who) {
   for (i : 0 .. 1) {
     if
     :: row[i].owner == who ->
-      if :: rule(RECLAIM_KEEPS_FENCE) -> raise_fence(i) :: else fi;
+      if :: rule(RECLAIM_KEEPS_FENCE) && rule(FENCES_STAND_STILL) -> raise_fence(i) :: else fi;
       row[i].owner = 0
     :: else
     fi
@@ -295,14 +293,13 @@ inline clear_beat(p) { beats[p].step = 0; beats[p].session = 0 }
 
 inline drop(p, j) {
   mine.phase = NOT_HELD; mine.fence = 0; mine.fire = 0; mine.attempt = 0; mine.uncommitted = 0; mine.first = 0;
-  mine.second = 0; mine.again = 0;
-  mine.gone = (claims[p].op == RECOVER)
+  mine.second = 0; mine.again = 0
 }
 
 inline drop_all(p) {
   for (i : p * 2 .. p * 2 + 1) {
     held[i].phase = NOT_HELD; held[i].fence = 0; held[i].fire = 0; held[i].attempt = 0; held[i].uncommitted = 0;
-    held[i].first = 0; held[i].second = 0; held[i].again = 0; held[i].gone = 0
+    held[i].first = 0; held[i].second = 0; held[i].again = 0
   }
   pod[p].over = 0; pod[p].in_doubt = 0
 }
@@ -337,23 +334,18 @@ inline read_row(p, j) {
 
 inline hear_claim(p, j) {
   pod[p].in_doubt = 0;
+  drop(p, j);                                      /* what is held under an older fence is void */
+  mine.fence = claims[p].fence; mine.fire = claims[p].fire; mine.attempt = claims[p].attempt;
+  mine.phase = WAITING;
   if
-  :: claims[p].op == RECOVER && mine.gone && rule(RECOVERED_THOUGH_GONE) && rule(RECOVER_UNGUARDED) -> skip
-  :: mine.phase != NOT_HELD && mine.fence >= claims[p].fence -> skip
-  :: else ->
-    drop(p, j);
-    mine.fence = claims[p].fence; mine.fire = claims[p].fire; mine.attempt = claims[p].attempt;
-    mine.phase = WAITING;
-    if
-    :: claims[p].begun && rule(MARK_IGNORED) ->      /* its pod died after the mark: nobody knows whether it ran */
-      finish(p, j, LOST, (mine.fire < POINTS))
-    :: else
-    fi
+  :: claims[p].begun && rule(MARK_IGNORED) ->      /* its pod died after the mark: nobody knows whether it ran */
+    finish(p, j, LOST, (mine.fire < POINTS))
+  :: else
   fi;
-  mine.gone = 0;
   clear_claim(p)
 }
 
+#define unknown(p, j) (held[p * 2 + j].phase == NOT_HELD || held[p * 2 + j].fence != row[j].fence)
 #define hears(p, s) (pod[p].up && pod[p].session == s)
 
 inline ask(p, j, which_op) {
@@ -475,12 +467,11 @@ end:
         clear_claim(p)
       fi }
 
-  /* recover: after a claim in doubt, and every few heartbeats, what the pod does not know that it owns. It only reads:
-   * its sending and its reading may be one step; its answer takes its time. */
+  /* recover: after a claim in doubt, and every few heartbeats, what the pod does not know that it owns, or not under
+   * this fence. It only reads: its sending and its reading may be one step; its answer takes its time. */
   :: d_step { acts(p) && claims[p].step == 0 && row[j].owner == pod[p].session && live[pod[p].session] &&
-              (mine.phase == NOT_HELD || !rule(RECOVER_TELLS_ALL) || !rule(RECOVER_UNGUARDED)) &&
+              (unknown(p, j) || !rule(RECOVER_TELLS_ALL)) &&
               (pod[p].in_doubt || rule(RECOVERED_ONCE)) && rule(NEVER_RECOVERED) ->
-      mine.gone = 0;
       claims[p].op = RECOVER; claims[p].session = pod[p].session;
       read_row(p, j) }
   :: d_step { acts(p) && claims[p].step == REPLY && claims[p].job == j -> hear_claim(p, j) }
@@ -521,8 +512,8 @@ end:
 
   /* The answer to recover that nothing is unknown, and to a claim that nothing is due. */
   :: d_step { acts(p) && pod[p].in_doubt && claims[p].step == 0 &&
-              (!live[pod[p].session] || !(row[0].owner == pod[p].session && held[p * 2].phase == NOT_HELD) &&
-                                        !(row[1].owner == pod[p].session && held[p * 2 + 1].phase == NOT_HELD)) ->
+              (!live[pod[p].session] || !(row[0].owner == pod[p].session && unknown(p, 0)) &&
+                                        !(row[1].owner == pod[p].session && unknown(p, 1))) ->
       pod[p].in_doubt = 0 }
   :: d_step { claims[p].step == REQUEST && !claimable(0, claims[p].session) && !claimable(1, claims[p].session) ->
       clear_claim(p) }

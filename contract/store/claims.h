@@ -142,7 +142,9 @@ TEST_P(StoreContract, RecoverReturnsWhatTheSessionOwnsWithoutTheKnown) {
   const auto jobs = Claim(session);
   ASSERT_EQ(jobs.size(), 3U);
   Own(OpenSession(), Hourly("d"));
-  const ClaimReply reply = Must(store_->Recover(session, {jobs[0].key, jobs[2].key}));
+  const auto known = [](const ClaimedJob& job, Fence fence) { return std::pair(job.key, fence); };
+  const ClaimReply reply = Must(store_->Recover(
+      session, {known(jobs[0], jobs[0].fence), known(jobs[1], jobs[1].fence - 1), known(jobs[2], jobs[2].fence)}));
   EXPECT_TRUE(reply.live);
   ASSERT_EQ(reply.jobs.size(), 1U);
   EXPECT_EQ(reply.jobs[0].key, jobs[1].key);

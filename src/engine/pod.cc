@@ -204,7 +204,7 @@ void Pod::Rejoin() {
   to_reclaim_.clear();
   observed_.clear();
   rate_ = surplus_ = 0;
-  need_recover_ = recovering_ = false;
+  need_recover_ = false;
   beats_since_recover_ = 0;
 }
 
@@ -225,16 +225,11 @@ void Pod::OnClaimed(BootTime now, Result<ClaimReply> reply) {
 
 void Pod::OnRecovered(BootTime now, Result<ClaimReply> reply) {
   const bool ours = Answered(claims_channel_, now, reply ? nullptr : &reply.error());
-  recovering_ = false;
-  if (ours && reply && session_) {
-    need_recover_ = false;
-    beats_since_recover_ = 0;
-    for (ClaimedJob& job : reply->jobs) {
-      // A job given up since the question was asked is no longer ours, whatever the answer says.
-      if (!gone_since_recover_.contains(job.key)) Adopt(std::move(job));
-    }
-  }
-  gone_since_recover_.clear();
+  if (!ours || !reply || !session_) return;
+  need_recover_ = false;
+  beats_since_recover_ = 0;
+  // None of them was given up since: the question named all that was held, and nothing was claimed meanwhile.
+  for (ClaimedJob& job : reply->jobs) Adopt(std::move(job));
 }
 
 void Pod::Adopt(ClaimedJob job) {
@@ -247,24 +242,18 @@ void Pod::Adopt(ClaimedJob job) {
     unreadable_[key] = job.fence;
     return;
   }
-  auto [it, fresh] = held_.try_emplace(key);
-  Held& held = it->second;
-  if (!fresh) {
-    if (held.job.fence >= job.fence) return;
-    // The job went away and came back while this pod believed it held it: the older holding is void.
-    Drop(key);
-    it = held_.try_emplace(key).first;
+  // It may have gone away and come back under a new fence while this pod believed it held it: the older holding is
+  // void.
+  Drop(key);
+  Held& held = held_[key];
+  held.job = std::move(job);
+  held.rate = held.job.definition->schedule.Rate();
+  rate_ += held.rate;
+  if (life_ == Life::kRunning) {
+    Arm(held);
+  } else {
+    HandBack(held);
   }
-  Held& fresh_held = it->second;
-  fresh_held.job = std::move(job);
-  fresh_held.rate = fresh_held.job.definition->schedule.Rate();
-  rate_ += fresh_held.rate;
-  if (life_ != Life::kRunning) {
-    fresh_held.hand_back = true;
-    HandBack(fresh_held);
-    return;
-  }
-  Arm(fresh_held);
 }
 
 void Pod::Arm(Held& held) {
@@ -287,7 +276,6 @@ void Pod::Drop(JobKey key) {
   }
   if (held.phase == Phase::kReady) --ready_count_;
   rate_ -= held.rate;
-  if (recovering_) gone_since_recover_.insert(key);
   held_.erase(it);
   if (held_.empty()) rate_ = 0;  // no drift of the sum
 }
@@ -709,15 +697,10 @@ void Pod::CallClaims(BootTime now, Commands* out) {
   if (need_recover_) {
     RecoverCall call{*session_, {}};
     call.known.reserve(held_.size());
-    for (const auto& [key, held] : held_) {
-      // What is being given up may be this pod's again, by a claim whose reply was lost, under a newer fence.
-      if (held.phase != Phase::kLeaving) call.known.push_back(key);
-    }
+    for (const auto& [key, held] : held_) call.known.emplace_back(key, held.job.fence);
     for (const auto* leaving : {&to_release_, &releasing_}) {  // dropped, but the store may not know yet
-      for (const auto& [key, fence] : *leaving) call.known.push_back(key);
+      call.known.insert(call.known.end(), leaving->begin(), leaving->end());
     }
-    recovering_ = true;
-    gone_since_recover_.clear();
     out->claim_call = std::move(call);
     Send(channel);
     return;

@@ -48,7 +48,7 @@ struct EndSessionCall {
 };
 struct RecoverCall {
   SessionId session = 0;
-  std::vector<JobKey> known;
+  std::vector<std::pair<JobKey, Fence>> known;
 };
 struct CommitCall {
   SessionId session = 0;
@@ -238,8 +238,6 @@ class Pod {
   BootTime next_claim_;
   bool need_recover_ = false;
   int beats_since_recover_ = 0;
-  bool recovering_ = false;
-  std::unordered_set<JobKey> gone_since_recover_;
 
   // commits
   std::deque<Completion> outbox_;

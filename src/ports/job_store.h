@@ -150,8 +150,8 @@ class JobStore {
 
   // --- the hot path
   virtual Result<ClaimReply> Claim(const ClaimRequest& request) = 0;
-  // What the session owns, without `known`.
-  virtual Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) = 0;
+  // What the session owns, without what is `known` under the fence it has.
+  virtual Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) = 0;
   // Marks occurrences as started, where fence, fire time and attempt are equal. Answer i: it may start. Idempotent.
   virtual Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) = 0;
   // Settles: applies to a row only where owner, fence, fire time and attempt are equal. Idempotent. At most one

@@ -9,6 +9,7 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
 
 void ExpectConserved(World& world, Duration margin = seconds(2)) {
@@ -271,7 +272,7 @@ TEST_F(ByHand, RowsThatATransactionHoldsAreAskedForAgainWithPauses) {
   EXPECT_TRUE(asks());
 }
 
-TEST_F(ByHand, ARecoveredJobThatWasGivenUpSinceIsIgnored) {
+TEST_F(ByHand, AJobRecoveredUnderANewFenceReplacesTheOlderHolding) {
   Join();
   pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store())}, .store_time = Store()});
   Step();
@@ -281,17 +282,17 @@ TEST_F(ByHand, ARecoveredJobThatWasGivenUpSinceIsIgnored) {
   pod_.OnClaimed(now_, Fail(Code::kInDoubt, "lost"));
   do Pass(milliseconds(10)), Step();
   while (!commands_.claim_call);
-  EXPECT_THAT(std::get<RecoverCall>(*commands_.claim_call).known, ElementsAre(7));
+  EXPECT_THAT(std::get<RecoverCall>(*commands_.claim_call).known, ElementsAre(Pair(7, 3)));
+  // Its completion was committed, which gave the job up, and the claim took it again: both replies were lost.
   FinishAndCommit(run);
-  pod_.OnCommitted(now_, Answer(CommitOutcome::kApplied, false));
-  Step();
-  ASSERT_EQ(pod_.Counters().owned, 0u);
   pod_.OnRecovered(now_,
-                   ClaimReply{.live = true, .jobs = {Job(7, 3, Store()), Job(8, 1, Store())}, .store_time = Store()});
+                   ClaimReply{.live = true, .jobs = {Job(7, 4, Store() - milliseconds(1))}, .store_time = Store()});
   Step();
   EXPECT_EQ(pod_.Counters().owned, 1u);
   ASSERT_THAT(commands_.start, SizeIs(1));
-  EXPECT_EQ(commands_.start[0].job->id, "j8");
+  EXPECT_EQ(commands_.start[0].fence, 4);
+  pod_.OnCommitted(now_, Answer(CommitOutcome::kAlreadyApplied, false));  // of the older holding
+  EXPECT_EQ(pod_.Counters().owned, 1u);
 }
 
 TEST_F(ByHand, AJobWhoseReleaseIsUnderWayIsNotRecovered) {
@@ -312,7 +313,7 @@ TEST_F(ByHand, AJobWhoseReleaseIsUnderWayIsNotRecovered) {
   pod_.OnClaimed(now_, Fail(Code::kInDoubt, "lost"));
   do Pass(milliseconds(10)), Step();
   while (!commands_.claim_call);
-  EXPECT_THAT(std::get<RecoverCall>(*commands_.claim_call).known, ElementsAre(7));
+  EXPECT_THAT(std::get<RecoverCall>(*commands_.claim_call).known, ElementsAre(Pair(7, 3)));
 }
 
 TEST_F(ByHand, AChangedJobIsHandedBackAtOnceWhenItWaitsAndAtItsCommitWhenItRuns) {

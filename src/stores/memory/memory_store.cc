@@ -415,14 +415,15 @@ class MemoryStore final : public JobStore {
     return reply;
   }
 
-  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+  Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) override {
     const std::lock_guard lock(state_->mutex);
     ClaimReply reply{.live = state_->sessions.contains(session), .jobs = {}, .store_time = state_->clock()};
     const auto owned = state_->owned_by.find(session);
     if (owned == state_->owned_by.end()) return reply;
-    const std::unordered_set<JobKey> without(known.begin(), known.end());
+    const std::set<std::pair<JobKey, Fence>> without(known.begin(), known.end());
     for (const JobKey key : owned->second) {
-      if (!without.contains(key)) reply.jobs.push_back(state_->View(*state_->Find(key)));
+      const Row& row = *state_->Find(key);
+      if (!without.contains({key, row.fence})) reply.jobs.push_back(state_->View(row));
     }
     return reply;
   }

@@ -155,9 +155,10 @@ class PostgresStore : public JobStore {
     return postgres::ReadClaimed(*rows);
   }
 
-  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+  Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) override {
     Params params;
-    params.Add(session).AddArray<std::int64_t>(known.size(), [&](std::size_t i) { return known[i]; });
+    params.Add(session).AddArray<std::int64_t>(known.size(), [&](std::size_t i) { return known[i].first; });
+    params.AddArray<std::int64_t>(known.size(), [&](std::size_t i) { return known[i].second; });
     auto rows = db_.Execute(kRecover, params);
     if (!rows) return tl::unexpected(rows.error());
     return postgres::ReadClaimed(*rows);

@@ -259,11 +259,11 @@ class RedisStore final : public JobStore {
     return reply;
   }
 
-  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+  Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     auto owned = servers_.Run(CallsOnAll(kRecover, {Text(session), ""}, /*writes=*/false));
     if (!owned) return tl::unexpected(owned.error());
-    const std::unordered_set<JobKey> without(known.begin(), known.end());
+    const std::set<std::pair<JobKey, Fence>> without(known.begin(), known.end());
     std::vector<RedisCall> calls;
     ClaimReply reply{.live = true};
     for (int shard = 0; shard < count_; ++shard) {
@@ -273,7 +273,7 @@ class RedisStore final : public JobStore {
       RedisCall call{ShardPrefix(shard), kRecover, {Text(session)}, /*writes=*/false};
       while (fields.More()) {
         const JobKey key = fields.Number();
-        if (!without.contains(key)) call.arguments.push_back(Text(key));
+        if (!without.contains({key, fields.Number()})) call.arguments.push_back(Text(key));
         if (call.arguments.size() <= kRows && fields.More()) continue;
         if (call.arguments.size() > 1) calls.push_back(call);
         call.arguments.resize(1);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <tuple>
 #include <unordered_set>
 
@@ -198,16 +199,16 @@ class SqliteStore final : public JobStore {
     return reply;
   }
 
-  Result<ClaimReply> Recover(SessionId session, const std::vector<JobKey>& known) override {
+  Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) override {
     if (auto s = Connect(); !s) return tl::unexpected(s.error());
     ClaimReply reply;
     std::vector<Claimed> owned;
-    const std::unordered_set<JobKey> without(known.begin(), known.end());
+    const std::set<std::pair<JobKey, Fence>> without(known.begin(), known.end());
     Transaction tx(*db_, kRead);
     reply.live = PodOf(tx, session).has_value();
     if (reply.live) {
       for (Rows r = tx.Query(sql::kOwned, session); r.Next();) {
-        if (!without.contains(r.Int64(0))) ReadClaimed(tx, r.Int64(0), owned);
+        if (!without.contains({r.Int64(0), r.Int64(1)})) ReadClaimed(tx, r.Int64(0), owned);
       }
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());

@@ -1,5 +1,5 @@
--- What a session owns, without the jobs it knows. Reads only.
--- $1 session, $2 known keys. Rows as claim.sql gives them.
+-- What a session owns, without what it knows. Reads only.
+-- $1 session, $2 known keys, $3 the fence of each. Rows as claim.sql gives them.
 WITH live AS (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL
 ), told AS (
@@ -7,7 +7,8 @@ WITH live AS (
   FROM escapement.jobs j
   LEFT JOIN escapement.definitions d ON d.job = j.key AND d.version = j.version
   LEFT JOIN escapement.triggered c ON c.job = j.key AND j.parent IS NOT NULL
-  WHERE j.owner = $1 AND j.key <> ALL ($2)
+  WHERE j.owner = $1
+    AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::bigint[]) k(key, fence) WHERE k.key = j.key AND k.fence = j.fence)
 )
 SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
        t.version, t.lost, t.begun, t.to_plan, t.planned_from,

@@ -1,8 +1,12 @@
 -- What does a session own? Reads only, a part in each call.
--- ARGV: session, '' to list the keys; or keys.... Answers the time, '1' if the session is live here, then keys or rows.
+-- ARGV: session, '' to list what it owns; or keys.... Answers the time, '1' if the session is live here, then keys and
+-- fences, or rows.
 local reply = {Now(), call('HGET', P .. 's', ARGV[1]) and '1' or '0'}
 if ARGV[2] == '' then
-  for _, key in ipairs(call('SMEMBERS', P .. 'o:' .. ARGV[1])) do reply[#reply + 1] = key end
+  for _, key in ipairs(call('SMEMBERS', P .. 'o:' .. ARGV[1])) do
+    reply[#reply + 1] = key
+    reply[#reply + 1] = call('HGET', P .. 'j:' .. key, 'fen') or '0'
+  end
   return reply
 end
 for k = 2, #ARGV do
