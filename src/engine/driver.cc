@@ -220,7 +220,7 @@ class DriverImpl : public Driver {
   void Serve(SessionChannelCall call) {
     const BootTime sent = BootClock::now();
     if (auto* open = std::get_if<OpenSessionRequest>(&call)) {
-      Post([this, sent, reply = session_store_->OpenSession(*open)](BootTime now) { pod_.OnOpened(now, sent, reply); });
+      Post([this, reply = session_store_->OpenSession(*open)](BootTime now) { pod_.OnOpened(now, reply); });
     } else if (auto* beat = std::get_if<BeatRequest>(&call)) {
       auto reply = session_store_->Beat(*beat);
       const BootTime received = BootClock::now();  // the reply's stamp counts from here, not from when the core looks

@@ -62,10 +62,9 @@ bool Pod::Answered(Channel& channel, BootTime now, const Error* error) {
 
 // --- session
 
-void Pod::OnOpened(BootTime now, BootTime sent, const Result<SessionId>& reply) {
+void Pod::OnOpened(BootTime now, const Result<SessionId>& reply) {
   if (!Answered(sessions_channel_, now, reply ? nullptr : &reply.error()) || !reply) return;
-  session_ = *reply;
-  deadline_ = sent + options_.ttl;
+  session_ = *reply;  // nothing is claimed before the first beat, whose answer tells the time and sets the deadline
   last_contact_ = now;
   next_beat_ = now;
   next_claim_ = now;

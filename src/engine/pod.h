@@ -88,7 +88,7 @@ class Pod {
   explicit Pod(PodOptions options);
 
   // --- events, with the time at which they happened
-  void OnOpened(BootTime now, BootTime sent, const Result<SessionId>& reply);
+  void OnOpened(BootTime now, const Result<SessionId>& reply);
   void OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply);
   void OnReclaimed(BootTime now, const ReclaimCall& call, const Result<ReclaimReply>& reply);
   void OnEnded(BootTime now, const Status& reply);

@@ -250,9 +250,9 @@ void SimPod::Carry(Call call, bool& busy, std::function<Reply()> at_store, std::
 void SimPod::Send(const OpenSessionRequest& c, bool& busy) {
   Carry<Result<SessionId>>(
       {.kind = CallKind::kOpen}, busy, [=, this] { return store_->OpenSession(c); },
-      [this, sent = Now()](auto reply) {
+      [this](auto reply) {
         if (reply) session_ = *reply;
-        pod_.OnOpened(Now(), sent, reply);
+        pod_.OnOpened(Now(), reply);
       });
 }
 void SimPod::Send(const BeatRequest& c, bool& busy) {

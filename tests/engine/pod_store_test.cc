@@ -188,7 +188,7 @@ class ByHand : public testing::Test {
   // Opens a session and beats once.
   void Join() {
     Step();
-    pod_.OnOpened(now_, now_, SessionId{1});
+    pod_.OnOpened(now_, SessionId{1});
     Step();
     pod_.OnBeat(now_, now_, Beat());
     Step();
@@ -347,7 +347,7 @@ TEST_F(ByHand, AnAnswerToAnEarlierSessionChangesNothing) {
   dead.live = false;
   pod_.OnBeat(now_, now_, dead);
   Step();
-  pod_.OnOpened(now_, now_, SessionId{2});
+  pod_.OnOpened(now_, SessionId{2});
   Step();
   pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store())}, .store_time = Store()});  // of session 1
   Step();
