@@ -151,6 +151,8 @@ class Player {
     oracle_.well = [this](const SimPod& pod, Duration span) { return IsWell(pod, span, /*store_too=*/true); };
     oracle_.on_declared_dead = [this](SessionId session) { CheckDeclaredDead(session); };
     world_.on_begin = [this](const BeginCall& call) { oracle_.OnBegin(call); };
+    world_.on_commit = [this](const CommitCall& call) { oracle_.OnCommit(call); };
+    world_.on_release = [this](const ReleaseCall& call) { oracle_.OnRelease(call); };
     world_.on_leave = [this](SessionId session) { oracle_.OnLeave(session); };
     world_.on_breach = [this](const std::string& what) { Broken("what pods never do", what); };
     world_.on_start = [this](const SimPod& pod, const StartRun& run) {

@@ -14,6 +14,7 @@ bool IsSkip(Verdict v) {
 constexpr Duration kHorizon = std::chrono::seconds(2);  // of claims
 constexpr Duration kLongestThreshold = std::chrono::seconds(60);
 constexpr Duration kObeyed = std::chrono::seconds(4);  // after a user's wish, by a pod that is well
+constexpr int kRunsInSpite = 3;                        // of a user's wish: those that wait for their commit
 constexpr Duration kAttended = std::chrono::seconds(3);
 
 // A task was started for the present occurrence, or may have been.
@@ -59,6 +60,14 @@ void Oracle::OnBegin(const BeginCall& call) {
   for (const BeginRequest& b : call.requests) marks_.insert({call.session, b.key, b.fence, b.fire_time, b.attempt});
 }
 
+void Oracle::OnCommit(const CommitCall& call) {
+  for (const Completion& c : call.completions) decided_.insert({call.session, c.key, c.fence, c.fire_time, c.attempt});
+}
+
+void Oracle::OnRelease(const ReleaseCall& call) {
+  for (const auto& [key, fence] : call.jobs) given_back_.insert({call.session, key, fence});
+}
+
 void Oracle::OnSession(SessionId session, bool live) {
   if (!live && !left_.contains(session) && on_declared_dead) on_declared_dead(session);
   live ? (void)live_.insert(session) : (void)live_.erase(session);
@@ -87,6 +96,7 @@ void Oracle::OnRow(const RowView& view) {
   if (p.version != row.present.version) {
     row.grids.push_back(grids_.at(row.id));
     row.changed = row.wished = now();
+    row.in_spite = 0;
     row.pending = row.present.fire_time;
   } else if (row.state == JobState::kPaused && view.state == JobState::kActive) {
     if (row.present.to_plan && !view.owner) row.changed = now();
@@ -94,11 +104,17 @@ void Oracle::OnRow(const RowView& view) {
           [&] { return fmt::format("{} goes on at {}", row.id, FormatInstant(p.fire_time)); });
   } else if (row.state != view.state) {
     row.wished = now();
+    row.in_spite = 0;
   }
   Check(!row.present.to_plan || p.to_plan || p.cursor != row.present.cursor || !WasBegun(row.present) ||
             p.fire_time == row.present.fire_time,
         "a plan keeps what was begun",
         [&] { return fmt::format("{} {}", row.id, FormatInstant(row.present.fire_time)); });
+  Check(row.state != JobState::kRemoved || view.state == JobState::kRemoved, "what was removed stays removed",
+        [&] { return row.id; });
+  Check(!p.to_plan || p.fire_time == row.present.fire_time, "until its plan a job stays where the change met it", [&] {
+    return fmt::format("{}: from {} to {}", row.id, FormatInstant(row.present.fire_time), FormatInstant(p.fire_time));
+  });
   // A plan that keeps what the version before it had begun: the last version counts from there.
   if (row.present.to_plan && !p.to_plan && p.fire_time == row.pending && p.cursor < row.pending) {
     row.changed = row.pending;
@@ -118,8 +134,15 @@ void Oracle::OnRow(const RowView& view) {
   Check(!row.owner || view.owner || live_.contains(*row.owner) || view.fence > row.fence,
         "what a dead pod owned gets a new fence",
         [&] { return fmt::format("{} leaves session {} under fence {}", row.id, *row.owner, view.fence); });
+  if (row.owner && !view.owner && live_.contains(*row.owner)) {
+    Check(given_back_.contains({*row.owner, view.key, row.fence}) ||
+              decided_.contains({*row.owner, view.key, row.fence, row.present.fire_time, row.present.attempt}),
+          "nothing is taken from its owner unasked",
+          [&] { return fmt::format("{}: session {} under fence {}", row.id, *row.owner, row.fence); });
+  }
   if (view.owner && view.owner != row.owner) {
     row.owned_since = now();
+    row.in_spite = 0;
     Check(view.state == JobState::kActive, "only active jobs are claimed", [&] { return row.id; });
     Check((p.to_plan ? p.planned_from : p.due_at) < now() + kHorizon, "nothing is claimed beyond the horizon",
           [&] { return fmt::format("{}, due {}", row.id, FormatInstant(p.due_at)); });
@@ -224,11 +247,13 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   Check(own != 0 || disturbed_.contains(id), "only what is owned is started", text);
 
   if (own != 0) {
-    const Row& row = rows_[own];
+    Row& row = rows_[own];
     // Its owner has the new definition, by its claim or by a recovery, and its plan may be under way.
     const bool planned_so = row.wished <= row.owned_since || row.grids.back().Has(run.fire_time);
-    Check((row.state == JobState::kActive && (!row.present.to_plan || planned_so)) ||
-              now() - std::max(row.wished, row.owned_since) < kObeyed || clock_stepped_ || !well(pod, kObeyed),
+    const bool as_wished = row.state == JobState::kActive && (!row.present.to_plan || planned_so);
+    Check(as_wished || ++row.in_spite <= kRunsInSpite || !well(pod, kObeyed),
+          "few runs start in spite of a user's wish", text);
+    Check(as_wished || now() - std::max(row.wished, row.owned_since) < kObeyed || clock_stepped_ || !well(pod, kObeyed),
           "a user's wish is obeyed soon", text);
   }
 

@@ -59,6 +59,8 @@ class Oracle final : public MemoryStoreObserver {
   // --- what pods did
   void OnLeave(SessionId session) { left_.insert(session); }
   void OnBegin(const BeginCall& call);
+  void OnCommit(const CommitCall& call);
+  void OnRelease(const ReleaseCall& call);
   void OnStart(const SimPod& pod, const StartRun& run);
   void OnEnd(const SimPod& pod, RunId id);
   void OnCancel(const SimPod& pod, RunId id);
@@ -89,6 +91,7 @@ class Oracle final : public MemoryStoreObserver {
     Instant changed;        // from here on the last version counts
     Instant pending;        // planned by the version before it
     Instant wished;         // when a user last wanted something else of it
+    int in_spite = 0;       // runs that its owner started since
     std::pair<Instant, int> last;
     std::int64_t settled_total = 0;
     Fence fence = 0;
@@ -119,8 +122,9 @@ class Oracle final : public MemoryStoreObserver {
   std::map<std::string, std::set<JobKey>> keys_;  // those that are not gone
   std::set<std::string> disturbed_;
   std::set<SessionId> live_;
-  std::set<SessionId> left_;                                            // ended by their own pods
-  std::set<std::tuple<SessionId, JobKey, Fence, Instant, int>> marks_;  // that were asked for
+  std::set<SessionId> left_;                                                      // ended by their own pods
+  std::set<std::tuple<SessionId, JobKey, Fence, Instant, int>> marks_, decided_;  // that were asked for
+  std::set<std::tuple<SessionId, JobKey, Fence>> given_back_;
   std::set<Occurrence> to_cancel_;
   bool clock_stepped_ = false;
   std::map<std::pair<const SimPod*, RunId>, Running> running_;

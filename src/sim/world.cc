@@ -291,6 +291,7 @@ void SimPod::Send(const CommitCall& c, bool& busy) {
     if (!jobs.insert(completion.key).second) world_.on_breach("two completions of one job in a commit");
   }
   if (c.completions.empty()) world_.on_breach("an empty commit");
+  if (world_.on_commit) world_.on_commit(c);
   Carry<Result<CommitReply>>(
       {.kind = CallKind::kCommit, .size = c.completions.size()}, busy, [=, this] { return Commit(c); },
       [=, this](auto reply) {
@@ -316,6 +317,7 @@ void SimPod::Send(const BeginCall& c, bool& busy) {
 }
 void SimPod::Send(const ReleaseCall& c, bool& busy) {
   if (c.jobs.empty()) world_.on_breach("an empty release");
+  if (world_.on_release) world_.on_release(c);
   Carry<Status>(
       {.kind = CallKind::kRelease, .size = c.jobs.size()}, busy,
       [=, this] { return store_->Release(c.session, c.jobs); }, [this](auto reply) { pod_.OnReleased(Now(), reply); });

@@ -118,6 +118,8 @@ class World {
   std::function<void(const SimPod&, RunId)> on_end;                                    // a task is over
   std::function<void(const SimPod&, RunId)> on_cancel;                            // it is told to stop, or given up
   std::function<void(const BeginCall&)> on_begin;                                 // a pod asks for marks
+  std::function<void(const CommitCall&)> on_commit;                               // and that its decisions be kept
+  std::function<void(const ReleaseCall&)> on_release;                             // and gives jobs back
   std::function<void(SessionId)> on_leave;                                        // a pod ends its own session, now
   std::function<void(const std::string& who, const std::string& what)> on_trace;  // costs time: none by default
   void Trace(const std::string& who, const std::string& what) const {
