@@ -246,7 +246,10 @@ MISTAKES = [
     Mistake("users", "a change is planned from the beginning", _STORE, "    row->present.planned_from = now;\n    if", "    if"),
     Mistake("users", "an outdated skip is applied", _STORE, _OUTDATED, "if (outdated && !completion.run) {"),
     Mistake("users", "an outdated plan is applied", _STORE, _OUTDATED,
-            "if (outdated && completion.run && IsSkip(completion.run->verdict)) {"),
+            "if (outdated && !completion.run) {\n      row->present = Advance(row->present, completion.next);\n"
+            "      row->present.to_plan = true;\n      row->owner.reset();\n"
+            "      return {.outcome = CommitOutcome::kApplied, .kept = false, .error = {}};\n    }\n"
+            "    if (outdated && IsSkip(completion.run->verdict)) {"),
     Mistake("users", "an outdated run forgets the plan to make", _STORE, "    row->present.to_plan = outdated;\n", ""),
     Mistake("users", "an outdated run leaves the row at the old version's next point", _STORE,
             "      row->present.fire_time = completion.fire_time;\n", ""),
