@@ -18,11 +18,13 @@ constexpr Duration kCalm = seconds(24);      // from the calm to the end
 constexpr Duration kSlack = seconds(2);      // what is due so shortly before the end may be under way
 // A job that changes hands lies open for as long as a pod at its share pauses between claims, which is up to 375 ms.
 constexpr Duration kNormalLateness = milliseconds(400);
-constexpr Duration kSettling = seconds(5);       // after the calm, until pods attend to what they own
-constexpr Duration kTrusted = seconds(8);        // a pod that was well for so long has beaten
-constexpr Duration kLongOutage = seconds(4);     // everybody notices that he could not see others beat
-constexpr Duration kTime = milliseconds(2'500);  // for whoever lives to beat after an outage
-constexpr Duration kGiveUp = milliseconds(900);  // a client's patience with a call
+constexpr Duration kSettling = seconds(5);            // after the calm, until pods attend to what they own
+constexpr Duration kTrusted = seconds(8);             // a pod that was well for so long has beaten
+constexpr Duration kLongOutage = seconds(4);          // everybody notices that he could not see others beat
+constexpr Duration kTime = milliseconds(2'500);       // for whoever lives to beat after an outage
+constexpr Duration kGiveUp = milliseconds(900);       // a client's patience with a call
+constexpr Duration kBacklog = milliseconds(400);      // answers that were held up come one after the other,
+constexpr Duration kBeatBacklog = milliseconds(100);  // those to beats first
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
 // alone.
@@ -61,7 +63,7 @@ struct Planned {
 };
 
 Planned Version(const JobDefinition& original, const Grid& grid, int version, std::uint64_t seed) {
-  if (version == 1 || grid.step.count() == 0) return {original, grid};
+  if (version == 1) return {original, grid};
   Chance chance = Chance(seed).With(original.id).With(static_cast<std::uint64_t>(version));
   static constexpr Duration kIntervals[] = {milliseconds(250), milliseconds(700), seconds(2)};
   const Duration interval = kIntervals[chance.Below(3)];
@@ -108,8 +110,8 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
 
 Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs) {
   // Crashes, freezes and cuts are what the protocol is for.
-  static constexpr EventKind kOften[] = {EventKind::kCrash, EventKind::kFreeze, EventKind::kCut, EventKind::kStop,
-                                         EventKind::kCutReplies};
+  static constexpr EventKind kOften[] = {EventKind::kCrash, EventKind::kFreeze,     EventKind::kCut,
+                                         EventKind::kStop,  EventKind::kCutReplies, EventKind::kHeldUp};
   const EventKind kind =
       chance.Percent(40) ? kOften[chance.Below(std::size(kOften))] : static_cast<EventKind>(chance.Below(kEventKinds));
   Event event{.kind = kind, .at = at};
@@ -130,13 +132,30 @@ Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs)
       event.percent = static_cast<int>(chance.Below(60)), event.span = chance.UpTo(seconds(5));
       break;
     case EventKind::kSlow: event.span = chance.UpTo(milliseconds(600)); break;
-    case EventKind::kClockStep: event.span = chance.UpTo(seconds(6)) - seconds(3); break;
+    case EventKind::kHeldUp:
+      event.percent = chance.Percent(50) ? 100 : 0;
+      // Half of those to beats for so long that the session ends.
+      event.span =
+          event.percent > 0 && chance.Percent(50) ? seconds(5) + chance.UpTo(seconds(4)) : chance.UpTo(seconds(9));
+      break;
+    case EventKind::kClockStep: {
+      const Duration most = chance.Percent(50) ? seconds(3) : kBeatBacklog;  // so little shows only by quick replies
+      event.span = chance.UpTo(2 * most) - most;
+      break;
+    }
     case EventKind::kPause:
     case EventKind::kRemove: event.span = chance.UpTo(seconds(3)), event.target = chance.Below(jobs); break;
     case EventKind::kReschedule:
     case EventKind::kTrigger:
     case EventKind::kCancelRun: event.target = chance.Below(jobs); break;
     case EventKind::kJoin: break;
+  }
+  // What a pod was just given, or a user changes at just that time, is where the protocol's mistakes hide.
+  const bool of_user = event.kind >= EventKind::kPause;
+  if (event.kind == EventKind::kHeldUp && chance.Percent(70)) event.moment = Moment::kClaimed;
+  if (of_user && chance.Percent(60)) {
+    event.moment = chance.Percent(60) ? Moment::kClaimed : Moment::kStarted;
+    event.wait = Duration(1) + chance.UpTo(event.moment == Moment::kClaimed ? milliseconds(5) : milliseconds(30));
   }
   return event;
 }
@@ -158,6 +177,7 @@ class Player {
     world_.on_start = [this](const SimPod& pod, const StartRun& run) {
       ++result_.counts.runs;
       oracle_.OnStart(pod, run);
+      Reached(Moment::kStarted, pod, run.job->id);
       if (world_.t() >= plan_.calm + kRecovery) CheckLateness(run);
     };
     world_.on_end = [this](const SimPod& pod, RunId id) {
@@ -169,6 +189,8 @@ class Player {
       oracle_.OnCancel(pod, id);
     };
     world_.fate = [this](const SimPod& pod, CallKind kind) { return FateOf(pod, kind); };
+    world_.hold_up = [this](const SimPod& pod, CallKind kind) { return HoldUp(pod, kind); };
+    world_.on_claim = [this](const SimPod& pod, const std::string& job) { Reached(Moment::kClaimed, pod, job); };
     world_.task = [this](const Started& started) { return TaskOf(started); };
     if (timeline) {
       world_.on_trace = [this](const std::string& who, const std::string& what) { Note(who, what); };
@@ -188,7 +210,8 @@ class Player {
     Told(world_.admin().Enqueue(definitions).has_value());
     world_.Tell(nullptr, Wake::kJobs);
     for (const Event& event : plan_.events) {
-      world_.After(event.at, [this, &event] { Happen(event); });
+      world_.After(event.at,
+                   [this, &event] { event.moment == Moment::kNone ? Happen(event) : waiting_.push_back(&event); });
     }
     world_.After(plan_.calm, [this] { Calm(); });
     world_.RunUntil([this] { return result_.breach.has_value(); }, plan_.end);
@@ -216,6 +239,8 @@ class Player {
     std::vector<std::string> queues;
     Duration since{0};  // it began
     Duration cut_until{0}, requests_until{0}, replies_until{0}, frozen_until{0};
+    Duration held_up_until{-kBacklog};
+    bool beats_held_up = false;
     Duration late_claim{-kCalm};  // the last that is done after it was answered in doubt
   };
 
@@ -302,6 +327,23 @@ class Player {
     return fate;
   }
 
+  Duration HoldUp(const SimPod& pod, CallKind kind) {
+    const auto known = number_of_.find(&pod);
+    if (known == number_of_.end()) return Duration(0);
+    const Slot& slot = slots_[known->second];
+    const Duration t = world_.t();
+    if (t >= std::min(slot.held_up_until + kBacklog, plan_.calm) || !IsHeldUp(slot, kind)) return Duration(0);
+    Chance chance = Chance(plan_.seed).With("held up").With(pod.name()).With(static_cast<std::uint64_t>(t.count()));
+    return std::max(slot.held_up_until - t, Duration(0)) +
+           chance.UpTo(kind == CallKind::kBeat ? kBeatBacklog : kBacklog);
+  }
+
+  // A session is opened whatever else is held up: what its predecessor is answered then meets it.
+  static bool IsHeldUp(const Slot& slot, CallKind kind) {
+    if (kind == CallKind::kBeat) return slot.beats_held_up;
+    return kind != CallKind::kOpen && kind != CallKind::kReclaim && kind != CallKind::kEnd;
+  }
+
   Task TaskOf(const Started& started) const {
     Task task;
     if (plan_.plain_tasks || world_.t() >= plan_.calm) return task;
@@ -315,7 +357,23 @@ class Player {
   }
 
   // --- what goes wrong
+  void Reached(Moment moment, const SimPod& pod, const std::string& job) {
+    const auto begin = std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Event* e) {
+      return e->moment != moment || Subject(*e) != (IsOfUser(e->kind) ? job : pod.name());
+    });
+    const std::vector<const Event*> now(begin, waiting_.end());
+    waiting_.erase(begin, waiting_.end());
+    for (const Event* event : now) {
+      if (event->wait.count() == 0) {  // before the answer leaves the store
+        Happen(*event);
+      } else {
+        world_.After(event->wait, [this, event] { Happen(*event); });
+      }
+    }
+  }
+
   void Happen(const Event& event) {
+    if (world_.t() >= plan_.calm) return;  // it waited for too long
     ++result_.counts.events[event.kind];
     const Duration until = std::min(world_.t() + event.span, plan_.calm);
     Slot* slot = event.target < slots_.size() ? &slots_[event.target] : nullptr;
@@ -348,6 +406,9 @@ class Player {
         break;
       case EventKind::kCutReplies:
         if (slot != nullptr) slot->replies_until = until;
+        break;
+      case EventKind::kHeldUp:
+        if (slot != nullptr) slot->held_up_until = until, slot->beats_held_up = event.percent > 0;
         break;
       case EventKind::kDeaf:
         if (pod == nullptr) break;
@@ -399,7 +460,6 @@ class Player {
   void Define(std::size_t number) {
     const JobDefinition& job = *plan_.jobs[number];
     const Planned next = Version(job, FirstGridFor(number), ++versions_[number], plan_.seed);
-    if (next.grid.step.count() == 0) return;  // once is once
     oracle_.Disturbed(job.id);
     oracle_.Expect(job.id, next.grid);
     Told(world_.admin().Enqueue({next.definition}).has_value());
@@ -438,8 +498,9 @@ class Player {
     const Slot& slot = slots_[number->second];
     if (slot.pod != &pod || !pod.alive() || pod.frozen() || pod.stopping()) return false;
     if (plan_.lost_percent > 0 && world_.t() - span < plan_.calm) return false;
-    const Duration hindered = std::max({slot.since, slot.cut_until, slot.requests_until, slot.replies_until,
-                                        slot.frozen_until, lossy_until_, slow_until_ + slow_by_});
+    const Duration hindered =
+        std::max({slot.since, slot.cut_until, slot.requests_until, slot.replies_until, slot.frozen_until,
+                  slot.held_up_until + 2 * kBacklog, lossy_until_, slow_until_ + slow_by_});
     return world_.t() - hindered >= span && (!store_too || world_.t() - store_down_until_ >= span);
   }
 
@@ -477,6 +538,8 @@ class Player {
     }
   }
 
+  static bool IsOfUser(EventKind kind) { return kind >= EventKind::kPause; }
+  static std::string Subject(const Event& e) { return fmt::format("{}{}", IsOfUser(e.kind) ? "job" : "pod", e.target); }
   static std::string Text(const Event& e);
 
   const HistoryPlan& plan_;
@@ -489,6 +552,7 @@ class Player {
   std::size_t starting_ = 0;  // the pod being made, which is not in the map yet
   std::map<std::pair<const SimPod*, CallKind>, int> call_numbers_;
   std::vector<int> versions_;
+  std::vector<const Event*> waiting_;  // for their moments
   Duration store_down_since_{0}, store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
   int lossy_percent_ = 0;
 
@@ -512,6 +576,9 @@ std::string Player::Text(const Event& e) {
     case EventKind::kLocksDown: return fmt::format("the lock service is down for {:.3f} s", s);
     case EventKind::kLossy: return fmt::format("{}% of the calls are lost for {:.3f} s", e.percent, s);
     case EventKind::kSlow: return fmt::format("calls take up to {:.3f} s longer for 3 s", s);
+    case EventKind::kHeldUp:
+      return fmt::format("what the store answers {} is held up for {:.3f} s{}", pod, s,
+                         e.percent > 0 ? ", beats too" : "");
     case EventKind::kClockStep: return fmt::format("the store's clock is set by {:+.3f} s", s);
     case EventKind::kPause: return fmt::format("{} is paused for {:.3f} s", job, s);
     case EventKind::kReschedule: return fmt::format("{} gets another interval", job);
@@ -526,9 +593,9 @@ std::string Player::Text(const Event& e) {
 
 std::string_view EventName(EventKind kind) {
   static constexpr std::array<std::string_view, kEventKinds> kNames = {
-      "crashes",      "freezes",   "stops",       "joins",      "cuts",     "lost requests",
-      "lost replies", "deaf pods", "store down",  "locks down", "lossy",    "slow",
-      "clock steps",  "pauses",    "reschedules", "removals",   "triggers", "cancellations"};
+      "crashes",   "freezes",     "stops",      "joins",    "cuts",         "lost requests",   "lost replies",
+      "deaf pods", "store down",  "locks down", "lossy",    "slow",         "held-up answers", "clock steps",
+      "pauses",    "reschedules", "removals",   "triggers", "cancellations"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -542,11 +609,19 @@ HistoryPlan PlanHistory(std::uint64_t seed) {
   plan.lost_percent = chance.Percent(50) ? static_cast<int>(chance.Below(20)) : 0;
   const std::size_t events = 1 + chance.Below(14);
   Duration at = milliseconds(500) + chance.UpTo(seconds(2));
+  std::optional<std::size_t> last_of_user;  // its job
   for (std::size_t i = 0; i < events; ++i) {
-    plan.events.push_back(PlanEvent(chance, at, plan.pods + 1, jobs));
+    Event event = PlanEvent(chance, at, plan.pods + 1, jobs);
+    const bool of_user = event.kind >= EventKind::kPause;
+    if (of_user && last_of_user && chance.Percent(50)) event.target = *last_of_user;
+    if (of_user) last_of_user = event.target;
+    plan.events.push_back(event);
     at += chance.Percent(50) ? chance.UpTo(milliseconds(300)) : chance.UpTo(seconds(4));
   }
   plan.calm = at + seconds(2);
+  for (const Event& event : plan.events) {  // what is held up longest meets a pod in a new session
+    if (event.kind == EventKind::kHeldUp) plan.calm = std::max(plan.calm, event.at + event.span + seconds(1));
+  }
   plan.end = plan.calm + kCalm;
   return plan;
 }
@@ -637,7 +712,13 @@ std::vector<std::string> Describe(const HistoryPlan& plan) {
                                 job.retry.max_attempts > 1 ? ", up to 3 attempts" : ""));
   }
   for (const Event& event : plan.events) {
-    lines.push_back(fmt::format("{:.3f} s: {}", static_cast<double>(event.at.count()) / 1e6, Player::Text(event)));
+    std::string moment;
+    if (event.moment != Moment::kNone) {
+      moment = fmt::format("{:.3f} ms after the next {} of {}, ", static_cast<double>(event.wait.count()) / 1e3,
+                           event.moment == Moment::kClaimed ? "claim" : "start", Player::Subject(event));
+    }
+    lines.push_back(
+        fmt::format("{:.3f} s: {}{}", static_cast<double>(event.at.count()) / 1e6, moment, Player::Text(event)));
   }
   if (plan.disturbed) {
     for (const auto& [pod, kind, n] : *plan.disturbed) {

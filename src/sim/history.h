@@ -28,6 +28,7 @@ enum class EventKind {
   kLocksDown,    // no wake-ups at all
   kLossy,        // replies and requests are lost, by `percent`
   kSlow,         // calls take up to `span` longer, for 3 s
+  kHeldUp,       // the answers to a pod, for `span`: those to its beats too, if `percent` is not 0
   kClockStep,    // of the store, by `span`
   kPause,        // a job, for `span`
   kReschedule,   // a job gets another interval
@@ -38,9 +39,18 @@ enum class EventKind {
 inline constexpr int kEventKinds = static_cast<int>(EventKind::kCancelRun) + 1;
 std::string_view EventName(EventKind kind);
 
+// What an event waits for, once its time has come: that its pod or job gets there next.
+enum class Moment {
+  kNone,
+  kClaimed,  // the store has just given the pod a job, or the job to a pod
+  kStarted,  // a task
+};
+
 struct Event {
   EventKind kind = EventKind::kCrash;
   Duration at{0};
+  Moment moment = Moment::kNone;
+  Duration wait{0};  // after the moment
   Duration span{0};
   std::size_t target = 0;  // number of a pod or a job; what is not there is not harmed
   int percent = 0;

@@ -230,19 +230,23 @@ void SimPod::Carry(Call call, bool& busy, std::function<Reply()> at_store, std::
     world_.Trace(name_, fmt::format("its {} {}", CallName(call.kind), kWhat[static_cast<int>(fate.kind)]));
   }
   world_.calls.push_back(std::move(call));
-  auto reply = std::make_shared<Reply>(Fail(Code::kUnavailable, "the store does not answer"));  // shared: by two events
-  world_.After(fate.delay / 2, [=, this] {
-    if (fate.kind == Fate::Kind::kRefused || world_.store_down || cut) return;
-    if (fate.kind == Fate::Kind::kDone || fate.kind == Fate::Kind::kReplyLost) *reply = at_store();
-    if (fate.kind != Fate::Kind::kDone) *reply = Fail(Code::kInDoubt, "the reply was lost");
-  });
   if (fate.kind == Fate::Kind::kLate) world_.After(fate.delay + fate.late, [at_store] { (void)at_store(); });
-  const bool tells_time = kind == CallKind::kBeat || kind == CallKind::kCommit;
-  world_.After(fate.delay, [=, this, &busy, at = world_.t_ + fate.delay / 2] {
-    Receive([=, this, &busy] {
-      busy = false;
-      if (tells_time && *reply && fate.delay <= kQuick) told_time_ = at;
-      answer(*reply);
+  world_.After(fate.delay / 2, [=, this, &busy, session = session_] {
+    Reply reply = Fail(Code::kUnavailable, "the store does not answer");
+    if (fate.kind != Fate::Kind::kRefused && !world_.store_down && !cut) {
+      if (fate.kind == Fate::Kind::kDone || fate.kind == Fate::Kind::kReplyLost) reply = at_store();
+      if (fate.kind != Fate::Kind::kDone) reply = Fail(Code::kInDoubt, "the reply was lost");
+    }
+    const Duration held_up = world_.hold_up(*this, kind);
+    // Whatever a new session knows of the time, it learns after its opening.
+    const bool quick = (kind == CallKind::kBeat || kind == CallKind::kCommit) && fate.delay + held_up <= kQuick;
+    const bool tells_time = reply.has_value() && (quick || kind == CallKind::kOpen);
+    world_.After(fate.delay - fate.delay / 2 + held_up, [=, this, &busy, at = world_.t_] {
+      Receive([=, this, &busy] {
+        busy = false;
+        if (tells_time && session == session_) told_time_ = at;
+        answer(reply);
+      });
     });
   });
 }
@@ -276,7 +280,14 @@ void SimPod::Send(const EndSessionCall& c, bool& busy) {
 }
 void SimPod::Send(const ClaimRequest& c, bool& busy) {
   Carry<Result<ClaimReply>>(
-      {.kind = CallKind::kClaim, .claim = c}, busy, [=, this] { return store_->Claim(c); },
+      {.kind = CallKind::kClaim, .claim = c}, busy,
+      [=, this] {
+        auto reply = store_->Claim(c);
+        for (std::size_t i = 0; world_.on_claim && reply && i < reply->jobs.size(); ++i) {
+          world_.on_claim(*this, reply->jobs[i].definition->id);
+        }
+        return reply;
+      },
       [this](auto reply) { pod_.OnClaimed(Now(), std::move(reply)); });
 }
 void SimPod::Send(const RecoverCall& c, bool& busy) {

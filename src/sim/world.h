@@ -107,6 +107,8 @@ class World {
 
   // --- what happens, as its user wants it
   std::function<Fate(const SimPod&, CallKind)> fate = [](const SimPod&, CallKind) { return Fate{}; };
+  // For so long an answer is held up, beyond its delay. Asked when the store has done the call.
+  std::function<Duration(const SimPod&, CallKind)> hold_up = [](const SimPod&, CallKind) { return Duration(0); };
   std::function<Task(const Started&)> task = [](const Started&) { return Task{}; };
   std::function<bool(const RunRecord&)> refuse_data = [](const RunRecord&) { return false; };
   bool store_down = false;
@@ -117,6 +119,7 @@ class World {
   std::function<void(const SimPod&, const StartRun&)> on_start;                        // a task begins
   std::function<void(const SimPod&, RunId)> on_end;                                    // a task is over
   std::function<void(const SimPod&, RunId)> on_cancel;                            // it is told to stop, or given up
+  std::function<void(const SimPod&, const std::string& job)> on_claim;            // the store has given it a job
   std::function<void(const BeginCall&)> on_begin;                                 // a pod asks for marks
   std::function<void(const CommitCall&)> on_commit;                               // and that its decisions be kept
   std::function<void(const ReleaseCall&)> on_release;                             // and gives jobs back
