@@ -24,7 +24,8 @@ constexpr Duration kLongOutage = seconds(4);          // everybody notices that 
 constexpr Duration kTime = milliseconds(2'500);       // for whoever lives to beat after an outage
 constexpr Duration kGiveUp = milliseconds(900);       // a client's patience with a call
 constexpr Duration kBacklog = milliseconds(400);      // answers that were held up come one after the other,
-constexpr Duration kBeatBacklog = milliseconds(100);  // those to beats first
+constexpr Duration kBeatBacklog = milliseconds(200);  // those to beats first
+constexpr Duration kSmallStep = milliseconds(100);
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
 // alone.
@@ -139,7 +140,7 @@ Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs)
           event.percent > 0 && chance.Percent(50) ? seconds(5) + chance.UpTo(seconds(4)) : chance.UpTo(seconds(9));
       break;
     case EventKind::kClockStep: {
-      const Duration most = chance.Percent(50) ? seconds(3) : kBeatBacklog;  // so little shows only by quick replies
+      const Duration most = chance.Percent(50) ? seconds(3) : kSmallStep;  // so little shows only by quick replies
       event.span = chance.UpTo(2 * most) - most;
       break;
     }
@@ -612,6 +613,10 @@ HistoryPlan PlanHistory(std::uint64_t seed) {
   std::optional<std::size_t> last_of_user;  // its job
   for (std::size_t i = 0; i < events; ++i) {
     Event event = PlanEvent(chance, at, plan.pods + 1, jobs);
+    // A pod that hears nothing hears of no step either.
+    if (i > 0 && plan.events.back().kind == EventKind::kHeldUp && chance.Percent(35)) {
+      event = {.kind = EventKind::kClockStep, .at = at, .span = -chance.UpTo(kSmallStep)};
+    }
     const bool of_user = event.kind >= EventKind::kPause;
     if (of_user && last_of_user && chance.Percent(50)) event.target = *last_of_user;
     if (of_user) last_of_user = event.target;
