@@ -20,7 +20,7 @@ namespace {
 constexpr char kSystemUser[] = "postgres";
 constexpr char kDatabaseUser[] = "escapement";
 
-// What a production server would be given on a small machine; fsync stays on.
+// What a production server would be given on a small machine.
 constexpr char kSettings[] = R"(
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -71,7 +71,8 @@ class PostgresServer final : public LocalServer {
                      .stop_signal = SIGINT,                      // fast shutdown
                      .abort_signal = SIGQUIT},                   // immediate shutdown: frees its shared memory
                     options),
-        programs_(std::move(programs)) {}
+        programs_(std::move(programs)),
+        durable_(options.durable) {}
 
   std::string url() const override {
     return fmt::format("postgresql://{}:{}@{}:{}/{}", user(), password(), host(), port(), database());
@@ -84,6 +85,7 @@ class PostgresServer final : public LocalServer {
     if (auto status = InitDb(); !status) return status;
     std::ofstream file(DataDirectory() + "/postgresql.conf", std::ios::app);
     file << kSettings;
+    if (!durable_) file << "fsync = off\n";
     for (const std::string& setting : settings()) file << setting << '\n';
     file.close();
     if (!file) return Fail(Code::kUnavailable, fmt::format("cannot write to {}", DataDirectory()));
@@ -155,6 +157,7 @@ class PostgresServer final : public LocalServer {
   }
 
   const Programs programs_;
+  const bool durable_;
 };
 
 }  // namespace

@@ -41,13 +41,14 @@ struct PrivateServerOptions {
   std::vector<std::string> settings;  // further "name=value" of postgresql.conf, "name value" of redis.conf
   bool keep = false;                  // leave it running and its files in place after the destructor
   std::string password = {};          // empty: one of its own
+  bool durable = true;  // false, of PostgreSQL: no fsync, for what need not outlive a crash of the machine
 };
 
 // One server on 127.0.0.1 and a free port, with a password of its own that never is in an argument. PostgreSQL refuses
 // root, so as root it runs as the user `postgres`. Errors name what is missing and the package that brings it.
 class PrivateServer {
  public:
-  // Durable (fsync on). Uses the newest PostgreSQL found below /usr/lib/postgresql, or in PATH.
+  // Uses the newest PostgreSQL found below /usr/lib/postgresql, or in PATH.
   [[nodiscard]] static Result<std::unique_ptr<PrivateServer>> Postgres(const PrivateServerOptions& options = {});
   [[nodiscard]] static Result<std::unique_ptr<PrivateServer>> Redis(const PrivateServerOptions& options = {});
 

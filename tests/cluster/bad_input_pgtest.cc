@@ -35,7 +35,7 @@ std::string ReadAll(const std::string& path) {
 class BadInput : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    auto postgres = PrivateServer::Postgres();
+    auto postgres = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(postgres) << postgres.error().message;
     postgres_ = std::move(*postgres);
     auto redis = PrivateServer::Redis();

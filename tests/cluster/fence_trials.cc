@@ -372,7 +372,7 @@ class Trials {
 
 int RunTrials(const Options& options) {
   // What is durable is not the question here; what is atomic is.
-  auto server = Must(PrivateServer::Postgres({.directory = {}, .settings = {"fsync=off"}}));
+  auto server = Must(PrivateServer::Postgres({.durable = false}));
   fmt::print("seed {}, TTL {} ms, {} jobs a round\n", options.seed, kTtl / milliseconds(1), options.jobs);
   bool good = true;
   for (const char* mode : {"none", "check", "complete"}) {

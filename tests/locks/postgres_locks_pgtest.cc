@@ -11,7 +11,7 @@ namespace escapement {
 namespace {
 
 PrivateServer* Server() {
-  static const auto server = PrivateServer::Postgres();
+  static const auto server = PrivateServer::Postgres({.durable = false});
   return server ? server->get() : nullptr;
 }
 

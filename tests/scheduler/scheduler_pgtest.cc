@@ -12,7 +12,7 @@ namespace {
 class Servers : public testing::Environment {
  public:
   void SetUp() override {
-    auto postgres = PrivateServer::Postgres();
+    auto postgres = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(postgres) << postgres.error().message;
     auto redis = PrivateServer::Redis();
     ASSERT_TRUE(redis) << redis.error().message;

@@ -59,7 +59,7 @@ class Pooled {
  private:
   static std::unique_ptr<Pooled> Start() {
     const auto program = FindProgram("/usr/sbin/pgbouncer");
-    auto server = PrivateServer::Postgres();
+    auto server = PrivateServer::Postgres({.durable = false});
     if (!program || !server) return nullptr;
     auto pooled = std::make_unique<Pooled>();
     pooled->server_ = std::move(*server);

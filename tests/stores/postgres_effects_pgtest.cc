@@ -59,7 +59,7 @@ class PostgresEffects : public testing::Test {
  protected:
   void SetUp() override {
     // A database for each test; nothing here is about what survives a crash of the server.
-    static const auto server = PrivateServer::Postgres({.directory = {}, .settings = {"fsync=off"}});
+    static const auto server = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(server) << "no private PostgreSQL could be started";
     url_ = Fresh((*server)->url());
     store_ = *(*PostgresStoreFactory::Create(url_))->Open();

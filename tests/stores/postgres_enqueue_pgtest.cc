@@ -18,7 +18,7 @@ using postgres::Query;
 class PostgresEnqueue : public testing::Test {
  protected:
   void SetUp() override {
-    static const auto server = PrivateServer::Postgres();
+    static const auto server = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(server) << "no private PostgreSQL could be started";
     url_ = (*server)->url();
     static int count = 0;

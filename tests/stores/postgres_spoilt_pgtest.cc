@@ -11,7 +11,7 @@ namespace escapement {
 namespace {
 
 TEST(PostgresSpoilt, ARowThatCannotBeReadIsLeftAloneAndTheOthersGoOn) {
-  auto server = PrivateServer::Postgres();
+  auto server = PrivateServer::Postgres({.durable = false});
   ASSERT_TRUE(server) << server.error().message;
   auto factory = PostgresStoreFactory::Create((*server)->url());
   ASSERT_TRUE(factory);
@@ -70,7 +70,7 @@ TEST(PostgresSpoilt, ARowThatCannotBeReadIsLeftAloneAndTheOthersGoOn) {
 }
 
 TEST(PostgresSpoilt, AHistoryThatCannotBeReadIsAnErrorThatNamesTheJob) {
-  auto server = PrivateServer::Postgres();
+  auto server = PrivateServer::Postgres({.durable = false});
   ASSERT_TRUE(server) << server.error().message;
   auto factory = PostgresStoreFactory::Create((*server)->url());
   ASSERT_TRUE(factory);

@@ -21,7 +21,7 @@ using postgres::Query;
 
 // One private server for the whole program.
 PrivateServer* Server() {
-  static const auto server = PrivateServer::Postgres();
+  static const auto server = PrivateServer::Postgres({.durable = false});
   return server ? server->get() : nullptr;
 }
 

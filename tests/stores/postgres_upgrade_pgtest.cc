@@ -22,7 +22,7 @@ namespace v1 = postgres_v1;
 class PostgresUpgrade : public testing::Test {
  protected:
   void SetUp() override {
-    static const auto server = PrivateServer::Postgres();
+    static const auto server = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(server) << "no private PostgreSQL could be started";
     url_ = (*server)->url();
     static int count = 0;

@@ -9,7 +9,7 @@ std::unique_ptr<PrivateServer> g_server;  // while the tests run
 class Server : public testing::Environment {
  public:
   void SetUp() override {
-    auto server = PrivateServer::Postgres();
+    auto server = PrivateServer::Postgres({.durable = false});
     ASSERT_TRUE(server) << server.error().message;
     g_server = std::move(*server);
   }
