@@ -1,7 +1,6 @@
 // Enqueue, and changes of a definition.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

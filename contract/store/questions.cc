@@ -1,7 +1,6 @@
 // Questions, and upkeep.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

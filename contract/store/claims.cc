@@ -1,7 +1,6 @@
 // Claim, recover, release, and the started mark.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

@@ -1,7 +1,6 @@
 // The conservation law, over races and random histories.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

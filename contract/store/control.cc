@@ -1,7 +1,6 @@
 // What users do to jobs: remove, pause, resume, trigger, cancel.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

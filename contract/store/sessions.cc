@@ -1,7 +1,6 @@
 // Schema, time and sessions: who is alive.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

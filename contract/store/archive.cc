@@ -1,7 +1,6 @@
 // Carrying jobs and their history from one store to another.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 

@@ -1,7 +1,6 @@
 // Commit: what settles, what is refused, what is kept.
-#pragma once
 
-#include "contract/store/fixture.h"
+#include "contract/store_contract.h"
 
 namespace escapement {
 
