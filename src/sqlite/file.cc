@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "job/text.h"
 #include "ports/token.h"
 
 namespace escapement::sqlite {
@@ -51,7 +52,8 @@ Result<FileName> ParseUrl(const std::string& url) {
     return Bad("an SQLite URL has no host: expected sqlite:PATH, as in sqlite:/var/lib/escapement.db");
   }
   if (path.ends_with('/')) return Bad("sqlite: the path must name a file, not a directory");
-  if (path.find('\0') != std::string::npos) return Bad("sqlite: the path must not hold a NUL");
+  // Messages and logs hold it.
+  if (!IsPrintableText(path)) return Bad("sqlite: the path must be UTF-8 text without control characters");
   std::error_code error;
   const fs::path absolute = fs::weakly_canonical(fs::absolute(path, error), error);
   if (error) return Bad(fmt::format("sqlite: cannot resolve the path {}: {}", path, error.message()));
