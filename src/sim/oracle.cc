@@ -52,7 +52,7 @@ void Oracle::Disturbed(const std::string& id) {
 void Oracle::AskedToCancel(const std::string& id) {
   for (const JobKey key : keys_[id]) {
     const Row& row = rows_[key];
-    if (row.owner) to_cancel_.insert({id, row.present.fire_time, row.present.attempt});
+    if (row.owner) to_cancel_.insert({key, row.present.fire_time, row.present.attempt});
   }
 }
 
@@ -214,7 +214,7 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
   }
   if (IsSkip(run.verdict)) skipped_ += run.settles;
   if (run.verdict == Verdict::kLost) ++lost_;
-  const auto begun = begun_.find({row.id, run.fire_time, run.attempt});
+  const auto begun = begun_.find({key, run.fire_time, run.attempt});
   const auto ran = [&](const auto& how) {
     return begun != begun_.end() && std::any_of(begun->second.begin(), begun->second.end(), [&](const Begun& b) {
              return b.fence == fence && b.session == session && how(b);
@@ -238,12 +238,9 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   const auto& queues = pod.options().queues;
   Check(std::find(queues.begin(), queues.end(), run.job->queue) != queues.end(), "pods keep to their queues", text);
   Check(run.attempt <= run.job->retry.max_attempts, "no more attempts than allowed", text);
-  JobKey own = 0;
-  for (const JobKey key : keys_[id]) {
-    const Row& row = rows_[key];
-    const bool same = row.owner == session && row.fence == run.fence;
-    if (same && (own == 0 || row.child == (row.grids.front().first == run.fire_time && row.child))) own = key;
-  }
+  const auto found = rows_.find(run.key);
+  const bool owned = found != rows_.end() && found->second.owner == session && found->second.fence == run.fence;
+  const JobKey own = owned ? run.key : 0;
   Check(own != 0 || disturbed_.contains(id), "only what is owned is started", text);
 
   if (own != 0) {
@@ -257,7 +254,7 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
           "a user's wish is obeyed soon", text);
   }
 
-  const Occurrence occurrence{id, run.fire_time, run.attempt};
+  const Occurrence occurrence{run.key, run.fire_time, run.attempt};
   std::vector<Begun>& before = begun_[occurrence];
   if (run.job->delivery == Delivery::kAtMostOnce) {
     Check(before.empty(), "at most once", text);

@@ -75,7 +75,8 @@ class Oracle final : public MemoryStoreObserver {
   std::int64_t lost() const { return lost_; }
 
  private:
-  using Occurrence = std::tuple<std::string, Instant, int>;  // job, fire time, attempt
+  // Job, fire time, attempt. By its key: a triggered run may have the fire time of its job's own occurrence.
+  using Occurrence = std::tuple<JobKey, Instant, int>;
   struct Row {
     std::string id;
     std::vector<Grid> grids;  // of all its versions, the last reigns
