@@ -87,7 +87,6 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
   Watch(now, sent, *reply);
   deadline_ = sent + options_.ttl;
   last_contact_ = now;
-  next_beat_ = sent + options_.heartbeat;
   for (const auto& [id, o] : observed_) {  // whoever seems dead is judged as soon as its TTL is over
     if (o.since + o.ttl > sent) next_beat_ = std::min(next_beat_, o.since + o.ttl);
   }
@@ -680,6 +679,7 @@ void Pod::CallSessions(BootTime now, Commands* out) {
   if (now >= next_beat_) {
     out->session_call = BeatRequest{*session_, rate_, static_cast<std::int64_t>(held_.size())};
     last_beat_sent_ = now;
+    next_beat_ = now + options_.heartbeat;  // unless something happens meanwhile: what this beat asks may be older
     Send(channel);
     return;
   }

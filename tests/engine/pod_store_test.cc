@@ -231,6 +231,20 @@ class ByHand : public testing::Test {
   Commands commands_;
 };
 
+TEST_F(ByHand, AWakeUpDuringABeatBringsTheNextOneForward) {
+  Join();
+  while (!commands_.session_call) Pass(milliseconds(10)), Step();
+  const BootTime sent = now_;
+  Pass(milliseconds(20));
+  pod_.OnWake(now_, Wake::kJobs);  // of a job that the store may have got after it was asked
+  Pass(milliseconds(20));
+  pod_.OnBeat(now_, sent, Beat());
+  do Pass(milliseconds(10)), Step();
+  while (!commands_.session_call && now_ < sent + seconds(5));
+  ASSERT_TRUE(commands_.session_call && std::holds_alternative<BeatRequest>(*commands_.session_call));
+  EXPECT_LE(now_ - sent, milliseconds(110)) << "and not a heartbeat later";
+}
+
 TEST_F(ByHand, AStaleCommitDropsTheJobAndCancelsItsNextRun) {
   Join();
   pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store())}, .store_time = Store()});

@@ -41,7 +41,8 @@ inline constexpr std::string_view kTake =
 inline constexpr std::string_view kClaimed =
     "SELECT j.key, j.id, d.definition, j.fence, j.created_at, j.cursor, j.fire_time, j.due_at, j.attempt, j.version, "
     "j.lost, j.begun, j.to_plan, j.planned_from FROM jobs j LEFT JOIN definitions d ON d.job = j.key WHERE j.key = ?1";
-inline constexpr std::string_view kOwned = "SELECT key, fence FROM jobs WHERE owner = ?1";
+inline constexpr std::string_view kOwned =  // a fence that is none is nobody's
+    "SELECT key, CASE typeof(fence) WHEN 'integer' THEN fence ELSE -1 END FROM jobs WHERE owner = ?1";
 inline constexpr std::string_view kBegin =
     "UPDATE jobs SET begun = 1 WHERE key = ?1 AND owner = ?2 AND fence = ?3 AND fire_time = ?4 AND attempt = ?5";
 inline constexpr std::string_view kRelease =
