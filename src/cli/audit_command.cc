@@ -129,7 +129,8 @@ int RunAudit(const LedgerOptions& o) {
     fmt::print(stderr,
                "escapement: points before {} are not judged: of {} days of history, what is older may be dropped\n",
                FormatInstant(audit->retained_from), config->history_days);
-  }  WarnUnreadable(audit->unreadable);
+  }
+  WarnUnreadable(audit->unreadable);
   o.common.json ? PrintAsJson(*audit) : PrintAsText(*audit);
   return audit->Holds() ? 0 : kFailure;
 }
