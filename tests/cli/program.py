@@ -19,9 +19,10 @@ PATIENCE = 60  # seconds for what should happen at once: the machine may be busy
 
 
 def instant(seconds):
-    """RFC 3339 of seconds since 1970."""
+    """RFC 3339 of seconds since 1970, as the program prints it: no zeros at the end of a fraction."""
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + (f".{moment.microsecond:06}" if moment.microsecond else "") + "Z"
+    fraction = f".{moment.microsecond:06}".rstrip("0") if moment.microsecond else ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
 
 
 class Pod:
