@@ -54,15 +54,16 @@ struct JobDefinition {
   std::string task;          // name of the handler that runs it
   std::string payload = {};  // handed to the handler; at most 1 MiB of UTF-8 text
   std::string queue = "default";
-  int priority = 0;  // 0 to 10; of jobs that are due, the higher starts first
-  LatePolicy late = LatePolicy::kRunOnce;
+  int priority = 0;                             // 0 to 10; of jobs that are due, the higher starts first
+  std::optional<LatePolicy> late = {};          // none: kSkip for a schedule by local times, as cron, else kRunOnce
   int late_limit = 1'000'000;                   // kRunAll: how many of the newest points run
   std::optional<Duration> late_threshold = {};  // none: the interval, at most 60 s
   Delivery delivery = Delivery::kAtLeastOnce;
   RetryPolicy retry = {};
   Duration timeout{0};  // of one attempt; 0: none
   int lost_limit = 5;   // at_least_once: after this many dead pods the occurrence is settled as lost
-  friend bool operator==(const JobDefinition&, const JobDefinition&) = default;
+  // Of the same meaning: a late policy that is left out is the usual one.
+  friend bool operator==(const JobDefinition& a, const JobDefinition& b);
 };
 
 // kInvalidArgument naming the field, what is wrong with it and what would be right.

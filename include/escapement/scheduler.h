@@ -79,6 +79,8 @@ class Scheduler {
   // Shorthands for one job that runs `task`.
   [[nodiscard]] Result<EnqueueOutcome> Every(std::string id, const EveryOptions& every, std::string task,
                                              std::string payload = {});
+  [[nodiscard]] Result<EnqueueOutcome> Cron(std::string id, const CronOptions& cron, std::string task,
+                                            std::string payload = {});
   [[nodiscard]] Result<EnqueueOutcome> At(std::string id, Instant instant, std::string task, std::string payload = {});
   // kNotFound when there is no such job. A run in flight is settled first.
   [[nodiscard]] virtual Status Remove(const std::string& id) = 0;

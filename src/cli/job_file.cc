@@ -46,7 +46,7 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "retry_delay") return Put(value.Time(name), &job->retry.delay);
   if (name == "retry_factor") return Put(value.Number(name), &job->retry.factor);
   if (name == "retry_max_delay") return Put(value.Time(name), &job->retry.max_delay);
-  if (name == "late") return PutName(name, value, LateByName, "skip, run_once or run_all", &job->late);
+  if (name == "late") return PutName(name, value, LateByName, "skip, run_once or run_all", &job->late.emplace());
   if (name == "late_limit") return Put(value.Int(name), &job->late_limit);
   if (name == "late_threshold") return Put(value.Time(name), &job->late_threshold);
   if (name == "delivery") {
@@ -70,7 +70,7 @@ Result<JobDefinition> ReadJob(const std::string& id, const Document& document) {
   auto schedule = Schedule::Parse(*text);
   if (!schedule) return schedule_text->second.Wrong(schedule.error().message);
 
-  JobDefinition job{.id = id, .schedule = *schedule, .task = {}};
+  JobDefinition job{.id = id, .schedule = schedule->ForJob(id), .task = {}};
   ProcessSpec spec;
   for (const auto& [name, value] : table) {
     if (auto status = ReadMember(name, value, &job, &spec); !status) return tl::unexpected(status.error());

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "job/settle.h"
+
 namespace escapement {
 namespace {
 
@@ -79,7 +81,7 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["retry_delay"] = FormatDuration(job.retry.delay);
   json["retry_factor"] = job.retry.factor;
   json["retry_max_delay"] = FormatDuration(job.retry.max_delay);
-  json["late"] = LateName(job.late);
+  json["late"] = LateName(LateOf(job));
   json["late_limit"] = job.late_limit;
   if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);
   json["delivery"] = DeliveryName(job.delivery);
@@ -96,6 +98,7 @@ OutputJson JobView(const JobInfo& job, bool reveal) {
   json["created_at"] = FormatInstant(job.created_at);
   json["settled"] = job.settled_total;
   json["settled_until"] = FormatInstant(job.cursor);
+  json["in_words"] = job.definition.schedule.Describe();
   json["definition"] = DefinitionView(job.definition, reveal);
   return json;
 }

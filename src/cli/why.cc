@@ -139,9 +139,9 @@ WhyAnswer Explain(const JobInfo& job, std::vector<RunInfo> runs, Instant instant
   return Simple(Kind::kWaiting,
                 fmt::format("waits: the occurrence of {} is not settled yet; by the late policy, {}, it may be skipped",
                             job.fire_time ? FormatInstant(*job.fire_time) : "before",
-                            job.definition.late == LatePolicy::kRunAll ? "run_all"
-                            : job.definition.late == LatePolicy::kSkip ? "skip"
-                                                                       : "run_once"));
+                            LateOf(job.definition) == LatePolicy::kRunAll ? "run_all"
+                            : LateOf(job.definition) == LatePolicy::kSkip ? "skip"
+                                                                          : "run_once"));
 }
 
 }  // namespace escapement

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "job/settle.h"
 #include "time/quoted.h"
 
 namespace escapement {
@@ -63,7 +64,7 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "payload") return Read(value, job.payload);
   if (name == "queue") return Read(value, job.queue);
   if (name == "priority") return Read(value, job.priority);
-  if (name == "late") return ReadName(value, kLateNames, job.late);
+  if (name == "late") return ReadName(value, kLateNames, job.late.emplace());
   if (name == "late_limit") return Read(value, job.late_limit);
   if (name == "late_threshold_us") return Read(value, job.late_threshold.emplace());
   if (name == "delivery") return ReadName(value, kDeliveryNames, job.delivery);
@@ -88,7 +89,8 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("payload", job.payload, plain.payload);
   put("queue", job.queue, plain.queue);
   put("priority", job.priority, plain.priority);
-  put("late", kLateNames[static_cast<std::size_t>(job.late)], kLateNames[static_cast<std::size_t>(plain.late)]);
+  const LatePolicy late = LateOf(job);
+  put("late", kLateNames[static_cast<std::size_t>(late)], kLateNames[static_cast<std::size_t>(LateOf(plain))]);
   put("late_limit", job.late_limit, plain.late_limit);
   if (job.late_threshold) json["late_threshold_us"] = job.late_threshold->count();
   put("delivery", kDeliveryNames[static_cast<std::size_t>(job.delivery)],
@@ -100,6 +102,11 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("timeout_us", job.timeout.count(), plain.timeout.count());
   put("lost_limit", job.lost_limit, plain.lost_limit);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// What is stored the same means the same.
+bool operator==(const JobDefinition& a, const JobDefinition& b) {
+  return a.id == b.id && DefinitionToJson(a) == DefinitionToJson(b);
 }
 
 Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view text) {

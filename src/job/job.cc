@@ -42,7 +42,7 @@ Status Check(const JobDefinition& job) {
   }
   if (status && !IsValidText(job.payload)) status = Bad("payload", "must be UTF-8 text without NUL");
   if (status) status = CheckRange("priority", job.priority, 0, 10);
-  if (status) status = CheckRange("late", static_cast<int>(job.late), 0, 2);
+  if (status && job.late) status = CheckRange("late", static_cast<int>(*job.late), 0, 2);
   if (status) status = CheckRange("late_limit", job.late_limit, 1, 1'000'000'000);
   if (status && job.late_threshold) status = CheckDuration("late_threshold", *job.late_threshold);
   if (status) status = CheckRange("delivery", static_cast<int>(job.delivery), 0, 1);

@@ -22,9 +22,10 @@ Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time) {
 Instant LateUntil(const JobDefinition& job, const Present& present, Instant now) {
   const Instant late_before = now - LateThreshold(job);  // points before this one are late
   const Instant first = present.fire_time;
-  if (first >= late_before || job.late == LatePolicy::kSkip) return late_before;
+  const LatePolicy late = LateOf(job);
+  if (first >= late_before || late == LatePolicy::kSkip) return late_before;
   const Schedule grid = GridOf(job, present);
-  if (job.late == LatePolicy::kRunOnce) return std::max(first, grid.Last(late_before).value_or(first));
+  if (late == LatePolicy::kRunOnce) return std::max(first, grid.Last(late_before).value_or(first));
   // The earliest instant from which no more than late_limit late points are left.
   Instant low = first;
   Instant high = late_before;
@@ -149,6 +150,10 @@ Present Advance(const Present& present, const Plan& next) {
   after.completed_at.reset();
   after.to_plan = false;
   return after;
+}
+
+LatePolicy LateOf(const JobDefinition& job) {
+  return job.late.value_or(job.schedule.ZoneName().empty() ? LatePolicy::kRunOnce : LatePolicy::kSkip);
 }
 
 Duration LateThreshold(const JobDefinition& job) {

@@ -89,6 +89,9 @@ bool WasStarted(const Present& present);
 // The present after a settlement was applied.
 Present Advance(const Present& present, const Plan& next);
 
+// The job's own late policy, else the usual one of its schedule.
+LatePolicy LateOf(const JobDefinition& job);
+
 // Lateness beyond which the late policy applies: the job's own threshold, else its interval, at most 60 s.
 Duration LateThreshold(const JobDefinition& job);
 

@@ -11,6 +11,7 @@ class AtKind final : public Schedule::Kind {
   explicit AtKind(Instant instant) : instant_(instant) {}
 
   std::string ToString() const override { return "at " + FormatInstant(instant_); }
+  std::string Describe() const override { return "once, at " + FormatInstant(instant_); }
   std::optional<Instant> Next(Instant after) const override {
     return after < instant_ ? std::optional(instant_) : std::nullopt;
   }

@@ -27,6 +27,17 @@ class EveryKind final : public Schedule::Kind {
     return text;
   }
 
+  std::string Describe() const override {
+    std::string text = "every " + FormatDuration(options_.interval);
+    if (options_.anchor) {
+      text += " from " + FormatInstant(*options_.anchor + options_.phase);
+    } else if (options_.phase != Duration::zero()) {
+      text += ", first " + FormatDuration(options_.phase) + " after the job is made";
+    }
+    if (options_.end) text += ", before " + FormatInstant(*options_.end);
+    return text;
+  }
+
   std::optional<Instant> Next(Instant after) const override {
     if (after >= end_) return std::nullopt;
     Instant next = first_;

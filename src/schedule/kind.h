@@ -20,6 +20,7 @@ class Schedule::Kind {
  public:
   virtual ~Kind() = default;
   virtual std::string ToString() const = 0;
+  virtual std::string Describe() const = 0;
   virtual std::optional<Instant> Next(Instant after) const = 0;
   virtual std::optional<Instant> Last(Instant before) const = 0;
   virtual std::int64_t Count(Instant from, Instant to) const = 0;
@@ -28,11 +29,23 @@ class Schedule::Kind {
   virtual Duration Spacing() const = 0;
   // Null: this kind does not depend on an anchor, or has its own.
   virtual std::shared_ptr<const Kind> AnchoredAt(Instant anchor) const = 0;
+  // Null: this kind has nothing that depends on the job's id, or has its own seed.
+  virtual std::shared_ptr<const Kind> ForJob(std::string_view) const { return nullptr; }
+  virtual std::string ZoneName() const { return {}; }
+  // Null: this kind has no zone.
+  virtual Result<std::shared_ptr<const Kind>> WithTzdata(const std::string&) const { return nullptr; }
+
+ protected:
+  static Schedule Wrap(std::shared_ptr<const Kind> kind) { return Schedule(std::move(kind)); }
 };
 
 // Read what follows the kind's name in the text of a schedule.
 Result<Schedule> ParseEvery(std::string_view options);
 Result<Schedule> ParseAt(std::string_view options);
+
+// `options` lies in `whole`: errors say the column there.
+Result<Schedule> ParseCron(std::string_view whole, std::string_view options);
+Result<Schedule> ParseCalendar(std::string_view whole, std::string_view options);
 
 // Takes the first word off `text`; empty at the end.
 std::string_view TakeWord(std::string_view& text);

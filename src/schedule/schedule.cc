@@ -9,19 +9,42 @@
 
 namespace escapement {
 
-Result<Schedule> Schedule::Parse(std::string_view text) {
+namespace {
+
+constexpr std::size_t kLongestText = 4096;
+
+// A line as a crontab has it, without the word cron.
+bool IsCrontabLine(std::string_view word) {
+  return word.starts_with("CRON_TZ=") || word.starts_with("TZ=") ||
+         (!word.empty() && (word.front() == '@' || word.front() == '*' ||
+                            (word.front() >= '0' && word.front() <= '9') || word.front() == 'H'));
+}
+
+Result<Schedule> ParseKind(std::string_view text) {
+  if (text.size() > kLongestText) return Fail(Code::kInvalidArgument, "is longer than 4096 bytes");
   std::string_view rest = text;
   const std::string_view kind = TakeWord(rest);
-  Result<Schedule> schedule = kind == "every" ? ParseEvery(rest)
-                              : kind == "at"  ? ParseAt(rest)
-                                              : Fail(Code::kInvalidArgument,
-                                                     "must begin with 'every' or 'at', for example 'every 1s' or "
-                                                      "'at 2026-11-24T10:00:00Z'");
+  if (kind == "every") return ParseEvery(rest);
+  if (kind == "at") return ParseAt(rest);
+  if (kind == "cron") return ParseCron(text, rest);
+  if (kind == "calendar") return ParseCalendar(text, rest);
+  if (IsCrontabLine(kind)) return ParseCron(text, text);
+  return Fail(Code::kInvalidArgument,
+              "must begin with 'every', 'at', 'cron' or 'calendar', for example 'every 1s', 'at 2026-11-24T10:00:00Z', "
+              "'cron 0 3 * * mon-fri zone=Europe/Berlin' or 'calendar day=last fri hour=17'");
+}
+
+}  // namespace
+
+Result<Schedule> Schedule::Parse(std::string_view text) {
+  Result<Schedule> schedule = ParseKind(text);
   if (!schedule) return FailIn(fmt::format("schedule '{}'", Quoted(text, 200)), schedule.error());
   return schedule;
 }
 
 std::string Schedule::ToString() const { return kind_->ToString(); }
+std::string Schedule::Describe() const { return kind_->Describe(); }
+std::string Schedule::ZoneName() const { return kind_->ZoneName(); }
 std::optional<Instant> Schedule::Next(Instant after) const { return kind_->Next(after); }
 std::optional<Instant> Schedule::Last(Instant before) const { return kind_->Last(before); }
 std::int64_t Schedule::Count(Instant from, Instant to) const { return kind_->Count(from, to); }
@@ -32,6 +55,17 @@ Duration Schedule::Spacing() const { return kind_->Spacing(); }
 Schedule Schedule::AnchoredAt(Instant anchor) const {
   auto kind = kind_->AnchoredAt(anchor);
   return kind ? Schedule(std::move(kind)) : *this;
+}
+
+Schedule Schedule::ForJob(std::string_view id) const {
+  auto kind = kind_->ForJob(id);
+  return kind ? Schedule(std::move(kind)) : *this;
+}
+
+Result<Schedule> Schedule::WithTzdata(const std::string& directory) const {
+  auto kind = kind_->WithTzdata(directory);
+  if (!kind) return tl::unexpected(kind.error());
+  return *kind ? Schedule(*std::move(kind)) : *this;
 }
 
 std::string_view TakeWord(std::string_view& text) {

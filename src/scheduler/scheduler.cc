@@ -182,7 +182,9 @@ class SchedulerImpl : public Scheduler {
   void OnFailure(std::function<void(const RunReport&)> callback) override { on_failure_ = std::move(callback); }
 
   Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) override {
-    auto out = Locked([&](JobStore& s) { return s.Enqueue(jobs); });
+    std::vector<JobDefinition> own = jobs;
+    for (JobDefinition& job : own) job.schedule = job.schedule.ForJob(job.id);
+    auto out = Locked([&](JobStore& s) { return s.Enqueue(own); });
     if (out) Tell(Wake::kJobs);
     return out;
   }
@@ -346,6 +348,15 @@ Result<std::unique_ptr<Scheduler>> Scheduler::Open(SchedulerOptions options) {
 Result<EnqueueOutcome> Scheduler::Every(std::string id, const EveryOptions& every, std::string task,
                                         std::string payload) {
   auto schedule = Schedule::Every(every);
+  if (!schedule) return tl::unexpected(schedule.error());
+  JobDefinition job{.id = std::move(id), .schedule = *schedule, .task = std::move(task), .payload = std::move(payload)};
+  auto out = Enqueue({std::move(job)});
+  if (!out) return tl::unexpected(out.error());
+  return out->front();
+}
+
+Result<EnqueueOutcome> Scheduler::Cron(std::string id, const CronOptions& cron, std::string task, std::string payload) {
+  auto schedule = Schedule::Cron(cron);
   if (!schedule) return tl::unexpected(schedule.error());
   JobDefinition job{.id = std::move(id), .schedule = *schedule, .task = std::move(task), .payload = std::move(payload)};
   auto out = Enqueue({std::move(job)});

@@ -119,7 +119,7 @@ void Oracle::OnRow(const RowView& view) {
   if (row.present.to_plan && !p.to_plan && p.fire_time == row.pending && p.cursor < row.pending) {
     row.changed = row.pending;
   }
-  row.late = d.late;
+  row.late = d.late.value_or(LatePolicy::kRunOnce);
   row.late_limit = d.late_limit;
   const Duration step = row.grids.back().step;
   row.threshold = d.late_threshold.value_or(step.count() == 0 ? kLongestThreshold : std::min(step, kLongestThreshold));

@@ -5,6 +5,7 @@
 
 #include "escapement/job.h"
 #include "job/definition_json.h"
+#include "job/settle.h"
 
 namespace escapement {
 namespace {
@@ -93,6 +94,22 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   RC_ASSERT(read.has_value());
   RC_ASSERT(*read == job);
   RC_ASSERT(DefinitionToJson(*read) == DefinitionToJson(job));
+}
+
+TEST(DefinitionJson, LeavesOutTheLatePolicyThatIsUsualForTheSchedule) {
+  JobDefinition every = Plain();
+  JobDefinition cron = Plain();
+  cron.schedule = Schedule::Parse("@daily").value();
+  EXPECT_EQ(LateOf(every), LatePolicy::kRunOnce);
+  EXPECT_EQ(LateOf(cron), LatePolicy::kSkip);
+  for (JobDefinition* job : {&every, &cron}) {
+    JobDefinition same = *job;
+    same.late = LateOf(*job);
+    EXPECT_EQ(DefinitionToJson(same).find("late"), std::string::npos);
+    EXPECT_TRUE(same == *job);
+    same.late = LatePolicy::kRunAll;
+    EXPECT_FALSE(same == *job);
+  }
 }
 
 TEST(Names, AreThoseOfTheDocs) {
