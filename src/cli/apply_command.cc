@@ -134,6 +134,7 @@ int Apply(const ApplyOptions& o) {
     if (auto status = CarryOut(**scheduler, *file, &changes); !status) return Complain(status.error());
   }
   Print(o, changes);
+  for (const JobDefinition& job : file->jobs) WarnIfOver(job, SystemNow());
   return 0;
 }
 

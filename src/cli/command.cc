@@ -111,6 +111,13 @@ void WarnUnreadable(const std::vector<std::string>& names) {
              text);
 }
 
+void WarnIfOver(const JobDefinition& job, Instant now) {
+  const Schedule grid = job.schedule.AnchoredAt(now);
+  if (grid.Next(grid.FirstCursor(now))) return;
+  fmt::print(stderr, "warning: {}: '{}' has no instant from now on: it will not run\n", OneLine(job.id),
+             OneLine(grid.ToString()));
+}
+
 Instant SystemNow() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
 
 }  // namespace escapement

@@ -65,6 +65,13 @@ int Complain(const Error& error);
 // Warns on standard error of jobs that a newer program wrote and this one cannot read. They are left out.
 void WarnUnreadable(const std::vector<std::string>& names);
 
+// Warns on standard error when the schedule of a job that is made now has no point.
+void WarnIfOver(const JobDefinition& job, Instant now);
+
+inline constexpr const char* kScheduleHelp =
+    "'every 1h30m', 'at 2026-11-24T10:00:00Z', 'cron 0 3 * * mon-fri zone=Europe/Berlin', 'calendar day=last fri "
+    "hour=17'";
+
 Instant SystemNow();
 
 }  // namespace escapement

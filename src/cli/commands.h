@@ -8,7 +8,7 @@ namespace escapement {
 void AddRunCommand(CommandLine& line);         // run
 void AddJobCommands(CommandLine& line);        // add, list, show, runs
 void AddControlCommands(CommandLine& line);    // pause, resume, trigger, cancel, remove
-void AddScheduleCommands(CommandLine& line);   // next, why
+void AddScheduleCommands(CommandLine& line);   // next, describe, moves, why
 void AddApplyCommand(CommandLine& line);       // apply
 void AddAuditCommand(CommandLine& line);       // audit
 void AddSimulateCommand(CommandLine& line);    // simulate

@@ -72,6 +72,7 @@ int Add(const AddOptions& o) {
   if (!outcomes) return Complain(outcomes.error());
   constexpr const char* kNames[] = {"created", "updated", "unchanged"};
   const char* outcome = kNames[static_cast<std::size_t>(outcomes->front())];
+  WarnIfOver(*job, SystemNow());
   if (o.common.json) {
     PrintJson({{"name", job->id}, {"outcome", outcome}});
   } else {
@@ -86,14 +87,13 @@ void AddAdd(CommandLine& line) {
                              R"(COMMAND and its arguments stand after --. Examples:
   escapement add hello 'every 2s' -- date
   escapement add backup 'every 1d anchor=2026-01-01T03:00:00Z' --timeout 2h --max-attempts 3 -- /usr/local/bin/backup
+  escapement add report 'cron 0 7 * * mon-fri zone=Europe/Berlin' -- /usr/local/bin/report
   escapement add once 'at 2026-12-24T18:00:00+01:00' --env GREETING=hello -- sh -c 'echo "$GREETING"'
 The words after -- reach the program as they are: no shell is involved. Says created, updated or unchanged.)",
                              o, Add);
   o->command = &line.tail;
   add->add_option("name", o->name, "The job's name")->required()->type_name("NAME");
-  add->add_option("schedule", o->schedule, "'every 1h30m', 'at 2026-11-24T10:00:00Z'")
-      ->required()
-      ->type_name("SCHEDULE");
+  add->add_option("schedule", o->schedule, kScheduleHelp)->required()->type_name("SCHEDULE");
   add->add_option("--env", o->env, "A variable for the command; may be repeated")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
@@ -107,7 +107,9 @@ The words after -- reach the program as they are: no shell is involved. Says cre
   AddDuration(add, "--retry-delay", &o->retry_delay, "Before the second attempt (1s)");
   add->add_option("--retry-factor", o->retry_factor, "Each further delay is longer by this (2)")->type_name("X");
   AddDuration(add, "--retry-max-delay", &o->retry_max_delay, "The longest delay (1h)");
-  add->add_option("--late", o->late, "Points that passed before they could start: skip, run_once, run_all (run_once)")
+  add->add_option(
+         "--late", o->late,
+         "Points that passed before they could start: skip, run_once, run_all (run_once; skip for cron and calendar)")
       ->check([](const std::string& s) { return LateByName(s) ? "" : "must be skip, run_once or run_all"; })
       ->type_name("POLICY");
   add->add_option("--late-limit", o->late_limit, "run_all: how many of the newest points run (1000000)")
