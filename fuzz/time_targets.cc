@@ -49,6 +49,36 @@ FUZZ_TARGET(schedule) {
   }
 }
 
+// The first line is a cron expression, or the parts of a calendar, with options; the second a job's id; then instants.
+FUZZ_TARGET(cron) {
+  Parts parts(input);
+  const std::string text(parts.Take());
+  const std::string_view id = parts.Take();
+  const std::array<Instant, 2> at = {FromMicros(parts.Number()), FromMicros(parts.Number())};
+  for (const char* kind : {"cron ", "calendar ", ""}) {
+    const auto read = Schedule::Parse(kind + text);
+    if (!read) {
+      RequireClear(read.error());
+      continue;
+    }
+    const Schedule own = read->ForJob(id);
+    const auto again = Schedule::Parse(own.ToString());
+    Require(again && *again == own, "a schedule is read back as it was written");
+    const std::string words = own.Describe();
+    Require(!words.empty() && IsPrintableText(words), "a description is one line of text");
+    Require(own.Rate() >= 0 && own.Spacing() >= Duration(0), "rates and spacings are not negative");
+    for (const Instant instant : at) {
+      const auto next = own.Next(instant);
+      Require(next == again->Next(instant), "what is read back fires at the same instants");
+      if (!next) continue;
+      Require(*next > instant && own.Count(*next, *next + Duration(1)) == 1, "the next point is later, and one");
+      Require(instant + Duration(1) > *next || own.Count(instant + Duration(1), *next) == 0,
+              "none lies before the next");
+      Require(own.Last(*next + Duration(1)) == next, "the next point is the last up to it");
+    }
+  }
+}
+
 FUZZ_TARGET(text) {
   Parts parts(input);
   const std::size_t limit = parts.Byte();
