@@ -39,12 +39,19 @@ enum class LatePolicy {
 
 enum class Delivery { kAtLeastOnce, kAtMostOnce };
 
+// What is tried again: attempts that failed, that timed out, or both.
+enum class RetryOn { kAny, kFailed, kTimedOut };
+
 // Attempt n + 1 starts delay * factor^(n-1) after attempt n failed, at most max_delay.
 struct RetryPolicy {
   int max_attempts = 1;  // 1: no retry
   Duration delay = std::chrono::seconds(1);
   double factor = 2.0;
   Duration max_delay = std::chrono::hours(1);
+  std::vector<Duration> delays =
+      {};             // instead of the three above: after attempt n the nth, later on the last; at most 100
+  double jitter = 0;  // 0 to 1: each delay is shorter or longer by up to this part, the same on every pod
+  RetryOn on = RetryOn::kAny;
   friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
@@ -60,8 +67,9 @@ struct JobDefinition {
   std::optional<Duration> late_threshold = {};  // none: the interval, at most 60 s
   Delivery delivery = Delivery::kAtLeastOnce;
   RetryPolicy retry = {};
-  Duration timeout{0};  // of one attempt; 0: none
-  int lost_limit = 5;   // at_least_once: after this many dead pods the occurrence is settled as lost
+  Duration timeout{0};   // of one attempt; 0: none
+  Duration deadline{0};  // of all attempts of an occurrence, from its fire time: none starts later or goes on; 0: none
+  int lost_limit = 5;    // at_least_once: after this many dead pods the occurrence is settled as lost
   // Of the same meaning: a late policy that is left out is the usual one.
   friend bool operator==(const JobDefinition& a, const JobDefinition& b);
 };

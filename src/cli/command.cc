@@ -64,6 +64,32 @@ CLI::Option* AddDuration(CLI::App* command, const std::string& name, std::option
                              [](const std::string& text) { return ParseDuration(text); });
 }
 
+std::vector<std::string> SplitAtCommas(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+CLI::Option* AddDurations(CLI::App* command, const std::string& name, std::optional<std::vector<Duration>>* out,
+                          const std::string& description) {
+  return AddParsed<std::vector<Duration>>(command, name, out, description, "DURATION,...",
+                                          [](const std::string& text) -> Result<std::vector<Duration>> {
+                                            std::vector<Duration> durations;
+                                            for (const std::string& part : SplitAtCommas(text)) {
+                                              auto duration = ParseDuration(part);
+                                              if (!duration) return tl::unexpected(duration.error());
+                                              durations.push_back(*duration);
+                                            }
+                                            return durations;
+                                          });
+}
+
 CLI::Option* AddInstant(CLI::App* command, const std::string& name, std::optional<Instant>* out,
                         const std::string& description) {
   return AddParsed<Instant>(command, name, out, description, "TIME", ReadInstant);

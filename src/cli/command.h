@@ -48,6 +48,10 @@ void AddJsonOption(CLI::App* command, CommonOptions* options);    // --json
 
 CLI::Option* AddDuration(CLI::App* command, const std::string& name, std::optional<Duration>* out,
                          const std::string& description);
+// "1s,10s,1m".
+CLI::Option* AddDurations(CLI::App* command, const std::string& name, std::optional<std::vector<Duration>>* out,
+                          const std::string& description);
+std::vector<std::string> SplitAtCommas(const std::string& text);
 // RFC 3339, "now", or a distance from now: "-1h", "+10m".
 CLI::Option* AddInstant(CLI::App* command, const std::string& name, std::optional<Instant>* out,
                         const std::string& description);

@@ -96,6 +96,17 @@ Result<Duration> Document::Time(const std::string& key) const {
   return *duration;
 }
 
+Result<std::vector<Duration>> Document::Times(const std::string& key) const {
+  if (list() == nullptr) return Wrong(key + " must be a list of durations such as [\"1s\", \"10m\"]");
+  std::vector<Duration> times;
+  for (const Document& item : *list()) {
+    auto time = item.Time(key);
+    if (!time) return tl::unexpected(time.error());
+    times.push_back(*time);
+  }
+  return times;
+}
+
 Result<std::vector<std::string>> Document::Texts(const std::string& key) const {
   const auto wrong = [&] { return Wrong(key + " must be a list of texts such as [\"a\", \"b\"]"); };
   if (list() == nullptr) return wrong();

@@ -37,6 +37,7 @@ class Document {
   [[nodiscard]] Result<int> Int(const std::string& key) const;
   [[nodiscard]] Result<double> Number(const std::string& key) const;
   [[nodiscard]] Result<Duration> Time(const std::string& key) const;  // text such as "1.5s"
+  [[nodiscard]] Result<std::vector<Duration>> Times(const std::string& key) const;
   [[nodiscard]] Result<std::vector<std::string>> Texts(const std::string& key) const;
   [[nodiscard]] Result<std::map<std::string, std::string>> TextTable(const std::string& key) const;
   [[nodiscard]] Result<const Table*> Members(const std::string& key) const;

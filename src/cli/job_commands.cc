@@ -22,10 +22,11 @@ struct AddOptions {
   const std::vector<std::string>* command = nullptr;
   std::vector<std::string> env;
   std::string directory;
-  std::optional<Duration> timeout, kill_grace, retry_delay, retry_max_delay, late_threshold;
-  std::optional<std::string> queue, late, delivery;
+  std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold;
+  std::optional<std::vector<Duration>> retry_delays;
+  std::optional<std::string> queue, late, delivery, retry_on;
   std::optional<int> priority, max_attempts, late_limit, lost_limit;
-  std::optional<double> retry_factor;
+  std::optional<double> retry_factor, retry_jitter;
 };
 
 template <typename To, typename From>
@@ -50,7 +51,11 @@ Result<JobDefinition> ReadAdd(const AddOptions& o) {
   Take(o.timeout, &job.timeout);
   Take(o.queue, &job.queue);
   Take(o.priority, &job.priority);
-  Take(o.max_attempts, &job.retry.max_attempts);
+  Take(o.deadline, &job.deadline);
+  Take(o.retry_delays, &job.retry.delays);
+  job.retry.max_attempts = o.max_attempts.value_or(AttemptsFor(job.retry));
+  Take(o.retry_jitter, &job.retry.jitter);
+  if (o.retry_on) job.retry.on = *RetryOnByName(*o.retry_on);
   Take(o.retry_delay, &job.retry.delay);
   Take(o.retry_factor, &job.retry.factor);
   Take(o.retry_max_delay, &job.retry.max_delay);
@@ -99,14 +104,23 @@ The words after -- reach the program as they are: no shell is involved. Says cre
       ->allow_extra_args(false);
   add->add_option("--directory", o->directory, "Where the command runs (the pod's own)")->type_name("PATH");
   AddDuration(add, "--timeout", &o->timeout, "For one attempt (none)");
+  AddDuration(add, "--deadline", &o->deadline, "For all attempts of an occurrence, from its fire time (none)");
   AddDuration(add, "--kill-grace", &o->kill_grace, "Between SIGTERM and SIGKILL, at most 4s (3s)");
   add->add_option("--queue", o->queue, "Only pods with this queue run it (default)")->type_name("QUEUE");
   add->add_option("--priority", o->priority, "0 to 10; of jobs that are due, the higher starts first (0)")
       ->type_name("N");
-  add->add_option("--max-attempts", o->max_attempts, "1: no retry (1)")->type_name("N");
+  add->add_option("--max-attempts", o->max_attempts, "1: no retry (1; with --retry-delays one more than those)")
+      ->type_name("N");
   AddDuration(add, "--retry-delay", &o->retry_delay, "Before the second attempt (1s)");
   add->add_option("--retry-factor", o->retry_factor, "Each further delay is longer by this (2)")->type_name("X");
   AddDuration(add, "--retry-max-delay", &o->retry_max_delay, "The longest delay (1h)");
+  AddDurations(add, "--retry-delays", &o->retry_delays,
+               "Instead of these: each delay, the last one for all that follow");
+  add->add_option("--retry-jitter", o->retry_jitter, "Each delay is shorter or longer by up to this part of it (0)")
+      ->type_name("X");
+  add->add_option("--retry-on", o->retry_on, "Which attempts are tried again: any, failed, timed_out (any)")
+      ->check([](const std::string& s) { return RetryOnByName(s) ? "" : "must be any, failed or timed_out"; })
+      ->type_name("OUTCOME");
   add->add_option(
          "--late", o->late,
          "Points that passed before they could start: skip, run_once, run_all (run_once; skip for cron and calendar)")

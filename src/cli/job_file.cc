@@ -12,8 +12,8 @@ namespace {
 
 constexpr const char* kMembers =
     "schedule, command, env, directory, kill_grace, task, payload, queue, priority, timeout, max_attempts, "
-    "retry_delay, "
-    "retry_factor, retry_max_delay, late, late_limit, late_threshold, delivery, lost_limit";
+    "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
+    "late_threshold, delivery, lost_limit";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -46,6 +46,10 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "retry_delay") return Put(value.Time(name), &job->retry.delay);
   if (name == "retry_factor") return Put(value.Number(name), &job->retry.factor);
   if (name == "retry_max_delay") return Put(value.Time(name), &job->retry.max_delay);
+  if (name == "retry_delays") return Put(value.Times(name), &job->retry.delays);
+  if (name == "retry_jitter") return Put(value.Number(name), &job->retry.jitter);
+  if (name == "retry_on") return PutName(name, value, RetryOnByName, "any, failed or timed_out", &job->retry.on);
+  if (name == "deadline") return Put(value.Time(name), &job->deadline);
   if (name == "late") return PutName(name, value, LateByName, "skip, run_once or run_all", &job->late.emplace());
   if (name == "late_limit") return Put(value.Int(name), &job->late_limit);
   if (name == "late_threshold") return Put(value.Time(name), &job->late_threshold);
@@ -86,6 +90,7 @@ Result<JobDefinition> ReadJob(const std::string& id, const Document& document) {
     job.task = kProcessTask;
     job.payload = ProcessSpecToJson(spec);
   }
+  if (!table.contains("max_attempts")) job.retry.max_attempts = AttemptsFor(job.retry);
   if (auto status = Validate(job); !status) return document.Wrong(status.error().message);
   return job;
 }

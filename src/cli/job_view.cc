@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kLateNames = {"skip", "run_once", "run_all"};
 constexpr std::array<std::string_view, 2> kDeliveryNames = {"at_least_once", "at_most_once"};
+constexpr std::array<std::string_view, 3> kRetryOnNames = {"any", "failed", "timed_out"};
 
 template <typename Enum, std::size_t kSize>
 std::optional<Enum> ByName(const std::array<std::string_view, kSize>& names, std::string_view name) {
@@ -39,6 +40,9 @@ std::string_view LateName(LatePolicy late) { return kLateNames.at(static_cast<st
 std::string_view DeliveryName(Delivery delivery) { return kDeliveryNames.at(static_cast<std::size_t>(delivery)); }
 std::optional<LatePolicy> LateByName(std::string_view name) { return ByName<LatePolicy>(kLateNames, name); }
 std::optional<Delivery> DeliveryByName(std::string_view name) { return ByName<Delivery>(kDeliveryNames, name); }
+std::optional<RetryOn> RetryOnByName(std::string_view name) { return ByName<RetryOn>(kRetryOnNames, name); }
+
+int AttemptsFor(const RetryPolicy& retry) { return 1 + static_cast<int>(retry.delays.size()); }
 
 std::string VerdictKey(Verdict verdict) {
   std::string key;
@@ -77,10 +81,17 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["queue"] = job.queue;
   json["priority"] = job.priority;
   json["timeout"] = FormatDuration(job.timeout);
+  json["deadline"] = FormatDuration(job.deadline);
   json["max_attempts"] = job.retry.max_attempts;
   json["retry_delay"] = FormatDuration(job.retry.delay);
   json["retry_factor"] = job.retry.factor;
   json["retry_max_delay"] = FormatDuration(job.retry.max_delay);
+  if (!job.retry.delays.empty()) {
+    OutputJson& delays = json["retry_delays"] = OutputJson::array();
+    for (const Duration delay : job.retry.delays) delays.push_back(FormatDuration(delay));
+  }
+  json["retry_jitter"] = job.retry.jitter;
+  json["retry_on"] = kRetryOnNames.at(static_cast<std::size_t>(job.retry.on));
   json["late"] = LateName(LateOf(job));
   json["late_limit"] = job.late_limit;
   if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);

@@ -14,7 +14,11 @@ std::string_view LateName(LatePolicy late);        // "run_once"
 std::string_view DeliveryName(Delivery delivery);  // "at_least_once"
 std::optional<LatePolicy> LateByName(std::string_view name);
 std::optional<Delivery> DeliveryByName(std::string_view name);
+std::optional<RetryOn> RetryOnByName(std::string_view name);
 std::string VerdictKey(Verdict verdict);  // "timed_out", "skipped_misfired"
+
+// Attempts of a job whose user did not say how many: one, and one for each delay of a list.
+int AttemptsFor(const RetryPolicy& retry);
 
 // The command of a job that has one.
 std::optional<ProcessSpec> CommandOf(const JobDefinition& job);

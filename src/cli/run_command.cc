@@ -21,18 +21,6 @@ struct RunOptions {
   bool migrate = false;
 };
 
-std::vector<std::string> Split(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == ',') {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
-
 Result<SchedulerOptions> ReadOptions(const RunOptions& o) {
   auto options = ReadConfig(o.common.config);
   if (!options) return options;
@@ -40,7 +28,7 @@ Result<SchedulerOptions> ReadOptions(const RunOptions& o) {
     if (from) *to = *from;
   };
   take(o.name, &options->pod_name);
-  if (o.queues) options->queues = Split(*o.queues);
+  if (o.queues) options->queues = SplitAtCommas(*o.queues);
   take(o.max_running, &options->max_running);
   take(o.threads, &options->threads);
   take(o.session_ttl, &options->session_ttl);

@@ -46,7 +46,7 @@ WhyAnswer OfPresent(const JobInfo& job, std::vector<RunInfo> runs, Instant now) 
   WhyAnswer answer{.kind = Kind::kToCome, .text = {}, .runs = std::move(runs), .before = {}, .after = {}};
   const Instant instant = *job.fire_time;
   if (!answer.runs.empty() && job.attempt > 1) {
-    const Instant due = answer.runs.back().settled_at + RetryDelay(job.definition.retry, job.attempt - 1);
+    const Instant due = answer.runs.back().settled_at + RetryDelay(job.definition, instant, job.attempt - 1);
     if (due > now) {
       answer.kind = Kind::kRetry;
       answer.text = fmt::format("waits for its retry, {}, due {}", Attempt(job), HumanDistance(due, now));

@@ -323,7 +323,10 @@ std::optional<Settlement> Pod::BeforeStart(const Held& held, Instant store_now) 
   const Present& p = held.job.present;
   if (held.marked_here) return std::nullopt;  // decided before it was marked
   const bool plain = !p.to_plan && !p.begun && !p.completed_at && p.lost == 0;
-  if (plain && store_now - p.fire_time <= LateThreshold(job)) return std::nullopt;
+  const Duration late = store_now - p.fire_time;
+  if (plain && late <= LateThreshold(job) && (late < job.deadline || job.deadline == Duration::zero())) {
+    return std::nullopt;
+  }
   return SettleBeforeStart(job, p, store_now);
 }
 
@@ -355,7 +358,12 @@ void Pod::StartReady(BootTime now, Commands* out) {
     held.phase = Phase::kRunning;
     held.run = next_run_++;
     runs_[held.run] = {top.key, held.job.fence, false};
-    if (held.job.definition->timeout.count() > 0) timeouts_.emplace(now + held.job.definition->timeout, held.run);
+    Duration timeout = held.job.definition->timeout;
+    if (const auto deadline = DeadlineOf(*held.job.definition, p.fire_time)) {
+      const Duration left = std::max(*deadline - clock_.At(now), Duration(1));
+      timeout = timeout.count() > 0 ? std::min(timeout, left) : left;
+    }
+    if (timeout.count() > 0) timeouts_.emplace(now + timeout, held.run);
     out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key, deadline_});
     ++counters_.started;
   }

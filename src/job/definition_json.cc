@@ -1,5 +1,6 @@
 #include "job/definition_json.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@ using Json = nlohmann::json;  // keeps members sorted by name: that makes the te
 
 constexpr std::string_view kLateNames[] = {"skip", "run_once", "run_all"};
 constexpr std::string_view kDeliveryNames[] = {"at_least_once", "at_most_once"};
+constexpr std::string_view kRetryOnNames[] = {"any", "failed", "timed_out"};
 
 tl::unexpected<Error> Bad(std::string message) {
   return Fail(Code::kInvalidArgument, "stored definition: " + std::move(message));
@@ -46,6 +48,11 @@ bool Read(const Json& value, Duration& out) {
   return true;
 }
 
+bool Read(const Json& value, std::vector<Duration>& out) {
+  return value.is_array() && std::all_of(value.begin(), value.end(),
+                                         [&](const Json& element) { return Read(element, out.emplace_back()); });
+}
+
 template <typename Enum, std::size_t kSize>
 bool ReadName(const Json& value, const std::string_view (&names)[kSize], Enum& out) {
   for (std::size_t i = 0; i < kSize; ++i) {
@@ -72,7 +79,11 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "retry_delay_us") return Read(value, job.retry.delay);
   if (name == "retry_factor") return Read(value, job.retry.factor);
   if (name == "retry_max_delay_us") return Read(value, job.retry.max_delay);
+  if (name == "retry_delays_us") return Read(value, job.retry.delays);
+  if (name == "retry_jitter") return Read(value, job.retry.jitter);
+  if (name == "retry_on") return ReadName(value, kRetryOnNames, job.retry.on);
   if (name == "timeout_us") return Read(value, job.timeout);
+  if (name == "deadline_us") return Read(value, job.deadline);
   if (name == "lost_limit") return Read(value, job.lost_limit);
   return false;
 }
@@ -99,6 +110,11 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("retry_delay_us", job.retry.delay.count(), plain.retry.delay.count());
   put("retry_factor", job.retry.factor, plain.retry.factor);
   put("retry_max_delay_us", job.retry.max_delay.count(), plain.retry.max_delay.count());
+  for (const Duration delay : job.retry.delays) json["retry_delays_us"].push_back(delay.count());
+  put("retry_jitter", job.retry.jitter, plain.retry.jitter);
+  put("retry_on", kRetryOnNames[static_cast<std::size_t>(job.retry.on)],
+      kRetryOnNames[static_cast<std::size_t>(plain.retry.on)]);
+  put("deadline_us", job.deadline.count(), plain.deadline.count());
   put("timeout_us", job.timeout.count(), plain.timeout.count());
   put("lost_limit", job.lost_limit, plain.lost_limit);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -52,7 +52,16 @@ Status Check(const JobDefinition& job) {
   if (status && !(job.retry.factor >= 1.0 && job.retry.factor <= 1000.0)) {  // so that NaN is refused too
     status = Bad("retry.factor", fmt::format("is {}: it must be between 1 and 1000", job.retry.factor));
   }
+  if (status) status = CheckRange("retry.delays", static_cast<std::int64_t>(job.retry.delays.size()), 0, 100);
+  for (const Duration delay : job.retry.delays) {
+    if (status) status = CheckDuration("retry.delays", delay);
+  }
+  if (status && !(job.retry.jitter >= 0.0 && job.retry.jitter <= 1.0)) {
+    status = Bad("retry.jitter", fmt::format("is {}: it must be between 0 and 1", job.retry.jitter));
+  }
+  if (status) status = CheckRange("retry.on", static_cast<int>(job.retry.on), 0, 2);
   if (status) status = CheckDuration("timeout", job.timeout);
+  if (status) status = CheckDuration("deadline", job.deadline);
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
   return status;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "job/text.h"
+#include "time/stable_hash.h"
 
 namespace escapement {
 namespace {
@@ -40,6 +41,24 @@ Instant LateUntil(const JobDefinition& job, const Present& present, Instant now)
   return low;
 }
 
+bool IsTriedAgain(const JobDefinition& job, const Present& present, Verdict verdict) {
+  return present.attempt < job.retry.max_attempts &&
+         ((verdict == Verdict::kFailed && job.retry.on != RetryOn::kTimedOut) ||
+          (verdict == Verdict::kTimedOut && job.retry.on != RetryOn::kFailed));
+}
+
+// delay * factor^(attempt - 1), at most max_delay; or the list's.
+Duration PlainDelay(const RetryPolicy& retry, int attempt) {
+  if (!retry.delays.empty()) {
+    return retry.delays[std::min(static_cast<std::size_t>(std::max(attempt, 1)), retry.delays.size()) - 1];
+  }
+  if (attempt <= 1 || retry.delay == Duration::zero()) return std::min(retry.delay, retry.max_delay);
+  // Compared as doubles: a large power is infinite.
+  const double delay = static_cast<double>(retry.delay.count()) * std::pow(retry.factor, attempt - 1);
+  if (delay >= static_cast<double>(retry.max_delay.count())) return retry.max_delay;
+  return Duration(static_cast<std::int64_t>(delay));
+}
+
 }  // namespace
 
 bool WasStarted(const Present& present) {
@@ -59,15 +78,16 @@ Settlement Settle(const JobDefinition& job, const Present& present, const Outcom
                              .finished_at = outcome.finished_at,
                              .error = MakeValidText(outcome.error),
                              .output = MakeValidTail(outcome.output, kOutputLimit)};
-  const bool unsuccessful = outcome.verdict == Verdict::kFailed || outcome.verdict == Verdict::kTimedOut;
-  if (unsuccessful && present.attempt < job.retry.max_attempts) {
-    settlement.run->settles = 0;
-    settlement.retried = true;
-    settlement.next = {.cursor = present.cursor,
-                       .fire_time = present.fire_time,
-                       .due_at = now + RetryDelay(job.retry, present.attempt),
-                       .attempt = present.attempt + 1};
-    return settlement;
+  if (IsTriedAgain(job, present, outcome.verdict)) {
+    const Instant due_at = now + RetryDelay(job, present.fire_time, present.attempt);
+    const auto deadline = DeadlineOf(job, present.fire_time);
+    if (!deadline || due_at < *deadline) {
+      settlement.run->settles = 0;
+      settlement.retried = true;
+      settlement.next = {
+          .cursor = present.cursor, .fire_time = present.fire_time, .due_at = due_at, .attempt = present.attempt + 1};
+      return settlement;
+    }
   }
   // After a change of definition the new schedule counts from the change on.
   const Instant after = present.to_plan ? std::max(present.fire_time, present.planned_from) : present.fire_time;
@@ -94,6 +114,10 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
   if (job.delivery == Delivery::kAtLeastOnce && present.lost >= job.lost_limit) {
     return Settle(job, present, {.verdict = Verdict::kLost, .error = "too many pods died with it"}, now);
   }
+  if (const auto deadline = DeadlineOf(job, present.fire_time); deadline && now >= *deadline && WasStarted(present)) {
+    return Settle(job, present,
+                  {.verdict = Verdict::kTimedOut, .error = "its deadline passed before it could start again"}, now);
+  }
   if (present.to_plan) {
     return Settlement{.run = std::nullopt,
                       .next = {.cursor = present.cursor,
@@ -102,7 +126,10 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
                                .attempt = present.attempt}};
   }
   if (WasStarted(present)) return std::nullopt;
-  return SkipStretch(job, present, LateUntil(job, present, now), Verdict::kSkippedMisfired);
+  const Instant late_until = LateUntil(job, present, now);
+  // What could only start after its deadline is skipped, as what is late.
+  const Instant expired_until = job.deadline > Duration::zero() ? now - job.deadline + Duration(1) : late_until;
+  return SkipStretch(job, present, std::max(late_until, expired_until), Verdict::kSkippedMisfired);
 }
 
 Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
@@ -163,12 +190,18 @@ Duration LateThreshold(const JobDefinition& job) {
   return spacing == Duration::zero() ? kLongestThreshold : std::min(spacing, kLongestThreshold);
 }
 
-Duration RetryDelay(const RetryPolicy& retry, int attempt) {
-  if (attempt <= 1 || retry.delay == Duration::zero()) return std::min(retry.delay, retry.max_delay);
-  // Compared as doubles: a large power is infinite.
-  const double delay = static_cast<double>(retry.delay.count()) * std::pow(retry.factor, attempt - 1);
-  if (delay >= static_cast<double>(retry.max_delay.count())) return retry.max_delay;
-  return Duration(static_cast<std::int64_t>(delay));
+Duration RetryDelay(const JobDefinition& job, Instant fire_time, int attempt) {
+  const Duration delay = PlainDelay(job.retry, attempt);
+  if (job.retry.jitter == 0.0) return delay;
+  // Not random: every pod, and whoever asks when the retry is due, comes to the same.
+  const std::uint64_t hash = StableHash(job.id, static_cast<std::uint64_t>(ToMicros(fire_time)) * 10'001 + attempt);
+  const double part = static_cast<double>(hash >> 11) * 0x1p-53;  // [0, 1)
+  return delay + Duration(std::llround(static_cast<double>(delay.count()) * job.retry.jitter * (2 * part - 1)));
+}
+
+std::optional<Instant> DeadlineOf(const JobDefinition& job, Instant fire_time) {
+  if (job.deadline == Duration::zero()) return std::nullopt;
+  return fire_time + job.deadline;
 }
 
 }  // namespace escapement

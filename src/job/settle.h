@@ -66,12 +66,12 @@ struct Settlement {
 };
 
 // The row of history and the next plan after an attempt ended with `outcome` at store time `now`.
-// A failed or timed-out attempt with attempts left settles nothing: the same occurrence is due again later.
+// A failed or timed-out attempt that is to be tried again settles nothing: the same occurrence is due again later.
 Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now);
 
 // What must be settled before the job's occurrence may start at store time `now`, if anything: a new plan after a
-// change of definition, an occurrence that its task completed, one lost with its pod, a stretch that is too late. Apply
-// it and ask again.
+// change of definition, an occurrence that its task completed, one lost with its pod, one past its deadline, a stretch
+// that is too late. Apply it and ask again.
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now);
 
 // The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.
@@ -95,7 +95,10 @@ LatePolicy LateOf(const JobDefinition& job);
 // Lateness beyond which the late policy applies: the job's own threshold, else its interval, at most 60 s.
 Duration LateThreshold(const JobDefinition& job);
 
-// Delay before attempt `attempt` + 1: delay * factor^(attempt - 1), at most max_delay.
-Duration RetryDelay(const RetryPolicy& retry, int attempt);
+// Delay between the end of attempt `attempt` of an occurrence and the next: see RetryPolicy.
+Duration RetryDelay(const JobDefinition& job, Instant fire_time, int attempt);
+
+// The instant at which nothing of the occurrence may run any more; none if the job has no deadline.
+std::optional<Instant> DeadlineOf(const JobDefinition& job, Instant fire_time);
 
 }  // namespace escapement

@@ -11,8 +11,9 @@ schedule = "every 1d anchor=2026-01-01T03:00:00Z"
 command = ["bill", "--all"]
 env = { TOKEN = "geheim" }
 timeout = "2h"
-max_attempts = 3
-retry_delay = "1m"
+retry_delays = ["1m", "10m"]
+retry_on = "timed_out"
+deadline = "5h"
 
 [jobs."hourly/ü"]
 schedule = "every 1h"
@@ -37,8 +38,9 @@ class ApplyTest(program.CliTest):
         self.assertEqual(self.apply(JOBS), "")
         self.assertEqual(self.names(), ["billing/hourly/ü", "billing/nightly"])
         definition = self.json("show", "billing/nightly", "--reveal")["definition"]
-        self.assertEqual((definition["command"], definition["env"], definition["timeout"], definition["retry_delay"]),
-                         (["bill", "--all"], {"TOKEN": "geheim"}, "2h", "1m"))
+        self.assertEqual((definition["command"], definition["env"], definition["timeout"], definition["retry_delays"]),
+                         (["bill", "--all"], {"TOKEN": "geheim"}, "2h", ["1m", "10m"]))
+        self.assertEqual((definition["max_attempts"], definition["retry_on"], definition["deadline"]), (3, "timed_out", "5h"))
         definition = self.json("show", "billing/hourly/ü", "--reveal")["definition"]
         self.assertEqual((definition["task"], definition["payload"], definition["queue"]), ("report", "{}", "lib"))
 

@@ -19,15 +19,24 @@ class JobsTest(program.CliTest):
         self.run_cli("add", "full/ü", "every 1h anchor=2026-01-01T00:00:00Z", "--env", "A=1=2", "--env", "B=", "--directory",
                      "/tmp", "--timeout", "90s", "--kill-grace", "1s", "--queue", "q", "--priority", "7",
                      "--max-attempts", "3", "--retry-delay", "5s", "--retry-factor", "1.5", "--retry-max-delay", "1m",
+                     "--retry-jitter", "0.25", "--retry-on", "failed", "--deadline", "2h",
                      "--late", "run_all", "--late-limit", "4", "--late-threshold", "10s", "--delivery", "at_most_once",
                      "--lost-limit", "2", "--", "prog", "--json", "-x", "--", "[a,b]", "list")
         job = self.json("show", "full/ü", "--reveal")
         self.assertEqual(job["definition"], {
             "schedule": "every 1h anchor=2026-01-01T00:00:00Z", "command": ["prog", "--json", "-x", "--", "[a,b]", "list"],
             "env": {"A": "1=2", "B": ""}, "directory": "/tmp", "kill_grace": "1s", "queue": "q", "priority": 7,
-            "timeout": "1m30s", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5, "retry_max_delay": "1m",
+            "timeout": "1m30s", "deadline": "2h", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5,
+            "retry_max_delay": "1m", "retry_jitter": 0.25, "retry_on": "failed",
             "late": "run_all", "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2})
         self.assertEqual((job["name"], job["state"], job["version"], job["pod"]), ("full/ü", "active", 1, None))
+
+    def test_a_list_of_delays_makes_one_attempt_more_than_it_has(self):
+        self.run_cli("add", "a", "every 1h", "--retry-delays", "1s,10s,1m", "--", "true")
+        definition = self.json("show", "a")["definition"]
+        self.assertEqual((definition["retry_delays"], definition["max_attempts"]), (["1s", "10s", "1m"], 4))
+        self.run_cli("add", "a", "every 1h", "--retry-delays", "1s", "--max-attempts", "9", "--", "true")
+        self.assertEqual(self.json("show", "a")["definition"]["max_attempts"], 9)
 
     def test_values_of_variables_show_on_demand_only(self):
         self.run_cli("add", "a", "every 1h", "--env", "TOKEN=geheim", "--", "true")
@@ -49,6 +58,10 @@ class JobsTest(program.CliTest):
             (["a", "every 1s", "--priority", "high", "--", "x"], "priority"),
             (["a", "every 1s", "--timeout", "soon", "--", "x"], "timeout"),
             (["a", "every 1s", "--kill-grace", "5s", "--", "x"], "kill_grace"),
+            (["a", "every 1s", "--retry-delays", "1s,,2s", "--", "x"], "retry-delays"),
+            (["a", "every 1s", "--retry-jitter", "2", "--", "x"], "retry.jitter"),
+            (["a", "every 1s", "--retry-on", "monday", "--", "x"], "timed_out"),
+            (["a", "every 1s", "--deadline", "-1s", "--", "x"], "deadline"),
             (["a", "every 1s", "--late", "never", "--", "x"], "run_once"),
             (["a", "every 1s", "--delivery", "twice", "--", "x"], "at_least_once"),
             (["a", "every 1s", "--colour", "red", "--", "x"], "--colour"),

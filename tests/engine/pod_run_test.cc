@@ -189,6 +189,27 @@ TEST(PodRun, TheLastFailedAttemptIsTheVerdict) {
   ExpectConserved(world);
 }
 
+TEST(PodRun, ADeadlineEndsTheAttemptUnderWayAndNoneFollows) {
+  World world;
+  world.task = [](const Started& s) {
+    return s.attempt == 1 ? Task{.verdict = Verdict::kFailed, .error = "no"} : Task{.hangs = true};
+  };
+  world.Add("a");
+  JobDefinition job = OnceJob("j", seconds(3));
+  job.retry = {.max_attempts = 5, .delay = milliseconds(100)};
+  job.timeout = seconds(30);
+  job.deadline = milliseconds(700);
+  world.Enqueue({job});
+  world.RunUntil(seconds(6));
+  ASSERT_THAT(world.starts, SizeIs(2));
+  ASSERT_THAT(world.cancelled, SizeIs(1));
+  const auto runs = world.Runs("j");
+  EXPECT_THAT(Verdicts(runs), ElementsAre(Verdict::kFailed, Verdict::kTimedOut));
+  EXPECT_EQ(runs[1].settles, 1);
+  EXPECT_GE(*runs[1].finished_at, runs[1].fire_time + milliseconds(700));
+  EXPECT_LE(*runs[1].finished_at, runs[1].fire_time + milliseconds(720));
+}
+
 TEST(PodRun, ATimeoutCancelsAndIsTheVerdict) {
   World world;
   world.task = [](const Started&) { return Task{.hangs = true}; };

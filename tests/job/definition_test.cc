@@ -43,7 +43,13 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"max_delay", [](JobDefinition& j) { j.retry.max_delay = Duration::max(); }},
       {"factor", [](JobDefinition& j) { j.retry.factor = std::numeric_limits<double>::quiet_NaN(); }},
       {"factor", [](JobDefinition& j) { j.retry.factor = 0.5; }},
+      {"retry.delays", [](JobDefinition& j) { j.retry.delays.assign(101, 1s); }},
+      {"retry.delays", [](JobDefinition& j) { j.retry.delays = {1s, -1us}; }},
+      {"retry.jitter", [](JobDefinition& j) { j.retry.jitter = 1.5; }},
+      {"retry.jitter", [](JobDefinition& j) { j.retry.jitter = std::numeric_limits<double>::quiet_NaN(); }},
+      {"retry.on", [](JobDefinition& j) { j.retry.on = static_cast<RetryOn>(3); }},
       {"timeout", [](JobDefinition& j) { j.timeout = -1s; }},
+      {"deadline", [](JobDefinition& j) { j.deadline = -1us; }},
       {"lost_limit", [](JobDefinition& j) { j.lost_limit = 0; }},
   };
   for (const Row& row : rows) {
@@ -87,7 +93,11 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   job.retry.max_attempts = *rc::gen::inRange(1, 10);
   job.retry.delay = Duration(*rc::gen::inRange(0, 10'000'000));
   job.retry.factor = 1.0 + *rc::gen::inRange(0, 1000) / 7.0;
+  job.retry.delays.resize(*rc::gen::inRange<std::size_t>(0, 4), Duration(*rc::gen::inRange(0, 10'000'000)));
+  job.retry.jitter = *rc::gen::inRange(0, 11) / 10.0;
+  job.retry.on = *rc::gen::element(RetryOn::kAny, RetryOn::kFailed, RetryOn::kTimedOut);
   job.timeout = Duration(*rc::gen::inRange(0, 10'000'000));
+  job.deadline = Duration(*rc::gen::inRange(0, 10'000'000));
   job.lost_limit = *rc::gen::inRange(1, 10);
   if (*rc::gen::arbitrary<bool>()) job.schedule = Schedule::At(FromMicros(*rc::gen::inRange(0, 1'000'000'000))).value();
   const auto read = DefinitionFromJson(job.id, DefinitionToJson(job));

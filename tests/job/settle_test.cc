@@ -268,13 +268,88 @@ TEST(LateThreshold, IsTheIntervalAtMostAMinute) {
 }
 
 TEST(RetryDelay, GrowsToItsLimit) {
-  const RetryPolicy retry{.max_attempts = 100, .delay = 1s, .factor = 2, .max_delay = 10s};
-  EXPECT_EQ(RetryDelay(retry, 1), 1s);
-  EXPECT_EQ(RetryDelay(retry, 2), 2s);
-  EXPECT_EQ(RetryDelay(retry, 4), 8s);
-  EXPECT_EQ(RetryDelay(retry, 5), 10s);
-  EXPECT_EQ(RetryDelay(retry, 10'000), 10s);
-  EXPECT_EQ(RetryDelay({.delay = 0s}, 5000), 0s) << "0 * infinity";
+  JobDefinition job = EveryTenSeconds();
+  job.retry = {.max_attempts = 100, .delay = 1s, .factor = 2, .max_delay = 10s};
+  EXPECT_EQ(RetryDelay(job, kNoon, 1), 1s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 2), 2s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 4), 8s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 5), 10s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 10'000), 10s);
+  job.retry = {.delay = 0s};
+  EXPECT_EQ(RetryDelay(job, kNoon, 5000), 0s) << "0 * infinity";
+}
+
+TEST(RetryDelay, OfAListIsTheLastWhenItEnds) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry = {.max_attempts = 100, .delays = {5s, 1s, 1min}};
+  EXPECT_EQ(RetryDelay(job, kNoon, 1), 5s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 2), 1s);
+  EXPECT_EQ(RetryDelay(job, kNoon, 3), 1min);
+  EXPECT_EQ(RetryDelay(job, kNoon, 99), 1min);
+}
+
+TEST(RetryDelay, ItsJitterIsBoundedSpreadAndAlwaysTheSame) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry = {.max_attempts = 100, .delay = 100s, .factor = 1, .jitter = 0.2};
+  Duration least = 1h, most = 0s, sum = 0s;
+  for (int i = 0; i < 1000; ++i) {
+    const Duration delay = RetryDelay(job, kNoon + i * 10s, 1 + i % 3);
+    EXPECT_EQ(delay, RetryDelay(job, kNoon + i * 10s, 1 + i % 3));
+    least = std::min(least, delay);
+    most = std::max(most, delay);
+    sum += delay;
+  }
+  EXPECT_GE(least, 80s);
+  EXPECT_LE(least, 81s);
+  EXPECT_GE(most, 119s);
+  EXPECT_LE(most, 120s);
+  EXPECT_GE(sum / 1000, 98s);
+  EXPECT_LE(sum / 1000, 102s);
+}
+
+TEST(Settle, OnlyTheOutcomesOfThePolicyAreTriedAgain) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry.max_attempts = 2;
+  const auto retried = [&](RetryOn on, Verdict verdict) {
+    job.retry.on = on;
+    return Settle(job, AtNoon(), {.verdict = verdict}, kNoon).retried;
+  };
+  EXPECT_TRUE(retried(RetryOn::kAny, Verdict::kFailed));
+  EXPECT_TRUE(retried(RetryOn::kAny, Verdict::kTimedOut));
+  EXPECT_TRUE(retried(RetryOn::kFailed, Verdict::kFailed));
+  EXPECT_FALSE(retried(RetryOn::kFailed, Verdict::kTimedOut));
+  EXPECT_FALSE(retried(RetryOn::kTimedOut, Verdict::kFailed));
+  EXPECT_TRUE(retried(RetryOn::kTimedOut, Verdict::kTimedOut));
+}
+
+TEST(Settle, ARetryThatWouldComeAtTheDeadlineOrLaterIsNotMade) {
+  JobDefinition job = EveryTenSeconds();
+  job.retry = {.max_attempts = 9, .delay = 4s};
+  job.deadline = 10s;
+  const Outcome failed{.verdict = Verdict::kFailed};
+  EXPECT_EQ(Settle(job, AtNoon(), failed, kNoon + 5s).next.due_at, kNoon + 9s);
+  EXPECT_EQ(Settle(job, AtNoon(), failed, kNoon + 6s).run->settles, 1);
+  job.deadline = 0s;
+  EXPECT_EQ(Settle(job, AtNoon(), failed, kNoon + 6s).next.due_at, kNoon + 10s);
+}
+
+TEST(SettleBeforeStart, PastItsDeadlineAStartedOccurrenceTimesOutAndAnotherIsSkipped) {
+  JobDefinition job = EveryTenSeconds();
+  job.schedule = Schedule::Every({.interval = 1h}).value().AnchoredAt(kNoon);
+  job.late_threshold = 2h;
+  job.deadline = 10s;
+  Present present = AtNoon();
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon + 9s));
+  auto settlement = SettleBeforeStart(job, present, kNoon + 10s);
+  ASSERT_TRUE(settlement);
+  EXPECT_EQ(settlement->run->verdict, Verdict::kSkippedMisfired);
+  EXPECT_EQ(settlement->run->last_fire, kNoon);
+  present.attempt = 2;
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon + 9s));
+  settlement = SettleBeforeStart(job, present, kNoon + 10s);
+  ASSERT_TRUE(settlement);
+  EXPECT_EQ(settlement->run->verdict, Verdict::kTimedOut);
+  EXPECT_EQ(settlement->run->settles, 1);
 }
 
 // The law of G1 over random histories: what was settled = the points that were passed.
@@ -284,6 +359,7 @@ RC_GTEST_PROP(Settle, ConservesPoints, ()) {
   job.late_limit = *rc::gen::inRange(1, 5);
   job.delivery = *rc::gen::element(Delivery::kAtLeastOnce, Delivery::kAtMostOnce);
   job.retry.max_attempts = *rc::gen::inRange(1, 4);
+  job.deadline = *rc::gen::element(0s, 1s, 30s);
   job.lost_limit = *rc::gen::inRange(1, 4);
   Present present = AtNoon();
   Instant now = kNoon;
