@@ -55,13 +55,33 @@ struct RetryPolicy {
   friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
+// What becomes of a run when the job's next occurrence is due: it goes on and the next one waits, or it is cancelled.
+enum class Overlap { kWait, kReplace };
+
+// Of all jobs with this key, no more than `slots` run at the same time, on all pods together. A mutex has one slot.
+struct ConcurrencyLimit {
+  std::string key;  // 1 to 200 bytes of UTF-8 without control characters
+  int slots = 1;    // 1 to 10,000
+  friend bool operator==(const ConcurrencyLimit&, const ConcurrencyLimit&) = default;
+};
+
+// Of all jobs with this key, no more than `starts` are started in any time of `per`, by all pods together.
+struct RateLimit {
+  std::string key;  // as above
+  int starts = 1;   // 1 to 10,000
+  Duration per = std::chrono::seconds(1);
+  friend bool operator==(const RateLimit&, const RateLimit&) = default;
+};
+
 struct JobDefinition {
   std::string id;  // 1 to 200 bytes of UTF-8 without control characters
   Schedule schedule;
   std::string task;          // name of the handler that runs it
   std::string payload = {};  // handed to the handler; at most 1 MiB of UTF-8 text
   std::string queue = "default";
-  int priority = 0;                             // 0 to 10; of jobs that are due, the higher starts first
+  std::string label = {};                            // only pods with this label take the job; empty: any pod
+  std::map<std::string, std::string> metadata = {};  // for people and filters; at most 50 names
+  int priority = 0;                                  // 0 to 10; of jobs that are due, the higher starts first
   std::optional<LatePolicy> late = {};          // none: kSkip for a schedule by local times, as cron, else kRunOnce
   int late_limit = 1'000'000;                   // kRunAll: how many of the newest points run
   std::optional<Duration> late_threshold = {};  // none: the interval, at most 60 s
@@ -70,6 +90,12 @@ struct JobDefinition {
   Duration timeout{0};   // of one attempt; 0: none
   Duration deadline{0};  // of all attempts of an occurrence, from its fire time: none starts later or goes on; 0: none
   int lost_limit = 5;    // at_least_once: after this many dead pods the occurrence is settled as lost
+  int pause_after = 0;   // so many occurrences in a row that failed, timed out or were lost pause the job; 0: never
+  Duration jitter{0};  // each occurrence starts later than its fire time by its own part of this, the same on all pods
+  Duration flex{0};    // all occurrences start later by one part of this, so chosen that jobs spread evenly
+  Overlap overlap = Overlap::kWait;
+  std::vector<ConcurrencyLimit> limits = {};  // all must be free at once; at most 4
+  std::vector<RateLimit> rates = {};          // as well; at most 4
   // Of the same meaning: a late policy that is left out is the usual one.
   friend bool operator==(const JobDefinition& a, const JobDefinition& b);
 };
@@ -91,6 +117,7 @@ struct JobInfo {
   std::optional<std::string> owner_pod;
   std::int64_t fence = 0;
   std::int64_t settled_total = 0;
+  int failures = 0;             // occurrences in a row, up to now, that failed, timed out or were lost
   std::string unreadable = {};  // why `definition` is its id alone: a newer program wrote what this one does not know
 };
 
@@ -130,6 +157,7 @@ struct JobFilter {
   std::string id_prefix = {};
   std::string after_id = {};  // only ids after this one, in byte order: the next page
   std::optional<JobState> state = {};
+  std::map<std::string, std::string> metadata = {};  // only jobs that have all of these
   int limit = 100;
 };
 

@@ -22,6 +22,7 @@ struct Present {
   int attempt = 1;
   int version = 1;
   int lost = 0;          // pods that died with this occurrence
+  int failures = 0;      // occurrences in a row, up to the last one, that failed, timed out or were lost
   bool begun = false;    // at_most_once: a started mark is set
   bool to_plan = false;  // the definition changed: plan anew from max(cursor, planned_from)
   Instant planned_from;  // time of the last change of the definition
@@ -36,6 +37,8 @@ struct Plan {
   std::optional<Instant> fire_time;
   Instant due_at;
   int attempt = 1;
+  int failures = 0;    // see Present
+  bool pause = false;  // too many failures in a row: the job is paused with this
 };
 
 // A row of history.
