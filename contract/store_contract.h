@@ -24,6 +24,7 @@
 
 #include "job/archive.h"
 #include "job/audit_ledger.h"
+#include "job/queue_key.h"
 #include "job/settle.h"
 #include "job/text.h"
 #include "ports/job_store.h"

@@ -58,7 +58,7 @@ FAULTS = [
           "bool Claimable() const { return !owner; }"),
     Fault("claim ignores the priority", *_MEMORY, "std::greater<>> claimable;", "std::less<>> claimable;"),
     Fault("claim ignores the queue", *_MEMORY,
-          "return queues.contains(state_->Find(key)->definition->queue);", "return key > 0;"),
+          "return queues.contains(QueueKey(*state_->Find(key)->definition));", "return key > 0;"),
     Fault("claim ignores the horizon", *_MEMORY, "it->first < now + request.horizon && n < limit", "n < limit"),
     Fault("claim one more than the limit", *_MEMORY, "std::max(request.limit, 0))", "std::max(request.limit, 0) + 1)"),
     # --- commit
@@ -208,7 +208,7 @@ FAULTS = [
     # --- in Lua
     _redis("claim without a new fence", "claim", "'HINCRBY', P .. row, 'fen', 1)", "'HINCRBY', P .. row, 'fen', 0)"),
     _redis("claim for a session that was ended", "claim", "if not call('HGET', P .. 's', ARGV[1]) then return {now, '0'} end", ""),
-    _redis("claim ignores the priority", "claim", "for priority = 10, 0, -1 do\n  if #chosen", "for priority = 0, 10 do\n  if #chosen"),
+    _redis("claim ignores the priority", "claim", "for priority = 10, lowest, -1 do\n  if #chosen", "for priority = 0, 10 do\n  if #chosen"),
     _redis("claim ignores the horizon", "claim", "'(' .. Add(now, ARGV[2])", "'+inf'"),
     _redis("commit without the fence", "commit", "local owns = pod and own == session and fen == fence",
            "local owns = pod and own == session"),

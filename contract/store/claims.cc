@@ -77,6 +77,37 @@ TEST_P(StoreContract, OfWhatIsDueTheHigherPriorityIsClaimedFirst) {
   }
 }
 
+TEST_P(StoreContract, WhatIsDueMayBeClaimedByItsTimeAloneOrAboveAPriority) {
+  const auto with = [](JobDefinition job, int priority) {
+    job.priority = priority;
+    return job;
+  };
+  Enqueue(with(Once("oldest", -30 * kMinute), 0));
+  Enqueue(with(Once("older", -20 * kMinute), 9));
+  Enqueue(with(Once("old", -10 * kMinute), 5));
+  Enqueue(with(Once("high", -kMinute), 10));
+  Enqueue(with(Hourly("soon", 5 * kMinute), 10));
+  const SessionId session = OpenSession();
+  const auto claim = [&](const ClaimRequest& request) {
+    std::set<std::string> ids;
+    for (const ClaimedJob& job : Must(store_->Claim(request)).jobs) ids.insert(job.definition->id);
+    return ids;
+  };
+  using Ids = std::set<std::string>;
+  ClaimRequest request{.session = session, .horizon = kDay, .limit = 1, .queues = {"default"}};
+  request.oldest_first = true;
+  EXPECT_EQ(claim(request), Ids{"oldest"});
+  EXPECT_EQ(claim(request), Ids{"older"});
+  request.oldest_first = false;
+  request.limit = 10;
+  request.above = 10;
+  EXPECT_EQ(claim(request), Ids{});
+  request.above = 5;
+  EXPECT_EQ(claim(request), (Ids{"high", "soon"}));
+  request.above = 4;
+  EXPECT_EQ(claim(request), Ids{"old"});
+}
+
 TEST_P(StoreContract, AChangeOfPriorityCountsAtTheNextClaim) {
   JobDefinition late = Once("late", -kMinute);
   Enqueue(Once("early", -2 * kMinute));
@@ -86,6 +117,21 @@ TEST_P(StoreContract, AChangeOfPriorityCountsAtTheNextClaim) {
   const auto jobs = Claim(OpenSession(), 1);
   ASSERT_EQ(jobs.size(), 1U);
   EXPECT_EQ(jobs[0].definition->id, "late");
+}
+
+TEST_P(StoreContract, OnlyPodsWithItsLabelTakeAJob) {
+  JobDefinition labelled = Hourly("labelled");
+  labelled.label = "gpu";
+  Enqueue(labelled);
+  Enqueue(Hourly("plain"));
+  Must(store_->Trigger("labelled", std::nullopt));
+  const SessionId session = OpenSession();
+  const auto plain = Claim(session, 10, kDay, QueueKeys({"default"}, {"cpu"}));
+  ASSERT_EQ(plain.size(), 1U);
+  EXPECT_EQ(plain[0].definition->id, "plain");
+  EXPECT_TRUE(Claim(session, 10, kDay, QueueKeys({"other"}, {"gpu"})).empty());
+  EXPECT_EQ(Claim(session, 10, kDay, QueueKeys({"default"}, {"cpu", "gpu"})).size(), 2U);
+  EXPECT_TRUE(Get("labelled").definition == labelled);
 }
 
 TEST_P(StoreContract, ClaimRespectsQueues) {

@@ -29,8 +29,9 @@ struct SchedulerOptions {
   std::string pod_name;  // empty: the next free pod_name_prefix + ordinal if a prefix is set, else the host's name
   std::string pod_name_prefix;
   std::vector<std::string> queues = {"default"};
-  int max_running = 10'000;  // runs in flight at once, asynchronous ones included
-  int threads = 8;           // of the pool for blocking handlers
+  std::vector<std::string> labels = {};  // jobs with one of these labels are taken, beside those without a label
+  int max_running = 10'000;              // runs in flight at once, asynchronous ones included
+  int threads = 8;                       // of the pool for blocking handlers
   Duration session_ttl = std::chrono::seconds(5);
   Duration heartbeat = std::chrono::milliseconds(1500);
   Duration horizon = std::chrono::seconds(2);             // how far ahead of its due time a job may be claimed

@@ -34,6 +34,8 @@ Status ReadPod(const Document::Table& table, SchedulerOptions* o) {
       status = Put(value.Text(name), &o->pod_name);
     } else if (name == "queues") {
       status = Put(value.Texts(name), &o->queues);
+    } else if (name == "labels") {
+      status = Put(value.Texts(name), &o->labels);
     } else if (name == "max_running") {
       status = Put(value.Int(name), &o->max_running);
     } else if (name == "threads") {
@@ -47,10 +49,10 @@ Status ReadPod(const Document::Table& table, SchedulerOptions* o) {
     } else if (name == "history_days") {
       status = Put(value.Int(name), &o->history_days);
     } else {
-      return value.Wrong(
-          fmt::format("[pod] has no key '{}': use name, queues, max_running, threads, session_ttl, heartbeat, horizon, "
-                      "history_days",
-                      Quoted(name)));
+      return value.Wrong(fmt::format(
+          "[pod] has no key '{}': use name, queues, labels, max_running, threads, session_ttl, heartbeat, horizon, "
+          "history_days",
+          Quoted(name)));
     }
     if (!status) return status;
   }

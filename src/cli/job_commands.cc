@@ -20,11 +20,11 @@ struct AddOptions {
   std::string name;
   std::string schedule;
   const std::vector<std::string>* command = nullptr;
-  std::vector<std::string> env;
+  std::vector<std::string> env, metadata;
   std::string directory;
-  std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold;
+  std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex;
   std::optional<std::vector<Duration>> retry_delays;
-  std::optional<std::string> queue, late, delivery, retry_on;
+  std::optional<std::string> queue, label, overlap, late, delivery, retry_on;
   std::optional<int> priority, max_attempts, late_limit, lost_limit;
   std::optional<double> retry_factor, retry_jitter;
 };
@@ -34,20 +34,38 @@ void Take(const std::optional<From>& from, To* to) {
   if (from) *to = *from;
 }
 
+// NAME=VALUE, each; a name that comes again has its last value.
+Result<std::map<std::string, std::string>> ReadPairs(const std::vector<std::string>& words, const char* option) {
+  std::map<std::string, std::string> pairs;
+  for (const std::string& word : words) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Fail(Code::kInvalidArgument, fmt::format("{} must be NAME=VALUE", option));
+    }
+    pairs[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return pairs;
+}
+
 Result<JobDefinition> ReadAdd(const AddOptions& o) {
   const auto bad = [](std::string why) { return Fail(Code::kInvalidArgument, std::move(why)); };
   if (o.command->empty()) return bad("add: what to run stands after --, as in: add hello 'every 2s' -- date");
   auto schedule = Schedule::Parse(o.schedule);
   if (!schedule) return tl::unexpected(schedule.error());
   ProcessSpec spec{.argv = *o.command, .env = {}, .directory = o.directory};
-  for (const std::string& variable : o.env) {
-    const std::size_t equals = variable.find('=');
-    if (equals == std::string::npos || equals == 0) return bad("--env must be NAME=VALUE");
-    spec.env[variable.substr(0, equals)] = variable.substr(equals + 1);
-  }
+  auto env = ReadPairs(o.env, "--env");
+  if (!env) return tl::unexpected(env.error());
+  spec.env = *std::move(env);
+  auto metadata = ReadPairs(o.metadata, "--metadata");
+  if (!metadata) return tl::unexpected(metadata.error());
   Take(o.kill_grace, &spec.kill_grace);
   if (auto status = Validate(spec); !status) return tl::unexpected(status.error());
   JobDefinition job = ProcessJob(o.name, *schedule, spec);
+  job.metadata = *std::move(metadata);
+  Take(o.label, &job.label);
+  Take(o.jitter, &job.jitter);
+  Take(o.flex, &job.flex);
+  if (o.overlap) job.overlap = *OverlapByName(*o.overlap);
   Take(o.timeout, &job.timeout);
   Take(o.queue, &job.queue);
   Take(o.priority, &job.priority);
@@ -107,6 +125,16 @@ The words after -- reach the program as they are: no shell is involved. Says cre
   AddDuration(add, "--deadline", &o->deadline, "For all attempts of an occurrence, from its fire time (none)");
   AddDuration(add, "--kill-grace", &o->kill_grace, "Between SIGTERM and SIGKILL, at most 4s (3s)");
   add->add_option("--queue", o->queue, "Only pods with this queue run it (default)")->type_name("QUEUE");
+  add->add_option("--label", o->label, "Only pods with this label run it (any pod)")->type_name("LABEL");
+  add->add_option("--metadata", o->metadata, "What people and filters may ask for; may be repeated")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  AddDuration(add, "--jitter", &o->jitter, "Each occurrence starts later by its own part of this (0s)");
+  AddDuration(add, "--flex", &o->flex, "All occurrences start later by one part of this: jobs spread evenly (0s)");
+  add->add_option("--overlap", o->overlap,
+                  "A run that goes on when the next is due: wait for its end, or replace it (wait)")
+      ->check([](const std::string& s) { return OverlapByName(s) ? "" : "must be wait or replace"; })
+      ->type_name("POLICY");
   add->add_option("--priority", o->priority, "0 to 10; of jobs that are due, the higher starts first (0)")
       ->type_name("N");
   add->add_option("--max-attempts", o->max_attempts, "1: no retry (1; with --retry-delays one more than those)")

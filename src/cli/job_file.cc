@@ -11,9 +11,10 @@ namespace escapement {
 namespace {
 
 constexpr const char* kMembers =
-    "schedule, command, env, directory, kill_grace, task, payload, queue, priority, timeout, max_attempts, "
+    "schedule, command, env, directory, kill_grace, task, payload, queue, label, metadata, priority, timeout, "
+    "max_attempts, "
     "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
-    "late_threshold, delivery, lost_limit";
+    "late_threshold, jitter, flex, overlap, delivery, lost_limit";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -40,6 +41,11 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "task") return Put(value.Text(name), &job->task);
   if (name == "payload") return Put(value.Text(name), &job->payload);
   if (name == "queue") return Put(value.Text(name), &job->queue);
+  if (name == "label") return Put(value.Text(name), &job->label);
+  if (name == "metadata") return Put(value.TextTable(name), &job->metadata);
+  if (name == "jitter") return Put(value.Time(name), &job->jitter);
+  if (name == "flex") return Put(value.Time(name), &job->flex);
+  if (name == "overlap") return PutName(name, value, OverlapByName, "wait or replace", &job->overlap);
   if (name == "priority") return Put(value.Int(name), &job->priority);
   if (name == "timeout") return Put(value.Time(name), &job->timeout);
   if (name == "max_attempts") return Put(value.Int(name), &job->retry.max_attempts);

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kLateNames = {"skip", "run_once", "run_all"};
 constexpr std::array<std::string_view, 2> kDeliveryNames = {"at_least_once", "at_most_once"};
+constexpr std::array<std::string_view, 2> kOverlapNames = {"wait", "replace"};
 constexpr std::array<std::string_view, 3> kRetryOnNames = {"any", "failed", "timed_out"};
 
 template <typename Enum, std::size_t kSize>
@@ -40,6 +41,7 @@ std::string_view LateName(LatePolicy late) { return kLateNames.at(static_cast<st
 std::string_view DeliveryName(Delivery delivery) { return kDeliveryNames.at(static_cast<std::size_t>(delivery)); }
 std::optional<LatePolicy> LateByName(std::string_view name) { return ByName<LatePolicy>(kLateNames, name); }
 std::optional<Delivery> DeliveryByName(std::string_view name) { return ByName<Delivery>(kDeliveryNames, name); }
+std::optional<Overlap> OverlapByName(std::string_view name) { return ByName<Overlap>(kOverlapNames, name); }
 std::optional<RetryOn> RetryOnByName(std::string_view name) { return ByName<RetryOn>(kRetryOnNames, name); }
 
 int AttemptsFor(const RetryPolicy& retry) { return 1 + static_cast<int>(retry.delays.size()); }
@@ -79,6 +81,8 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
     json["payload"] = reveal || job.payload.empty() ? job.payload : "***";
   }
   json["queue"] = job.queue;
+  if (!job.label.empty()) json["label"] = job.label;
+  if (!job.metadata.empty()) json["metadata"] = job.metadata;
   json["priority"] = job.priority;
   json["timeout"] = FormatDuration(job.timeout);
   json["deadline"] = FormatDuration(job.deadline);
@@ -92,6 +96,9 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   }
   json["retry_jitter"] = job.retry.jitter;
   json["retry_on"] = kRetryOnNames.at(static_cast<std::size_t>(job.retry.on));
+  json["jitter"] = FormatDuration(job.jitter);
+  json["flex"] = FormatDuration(job.flex);
+  json["overlap"] = kOverlapNames.at(static_cast<std::size_t>(job.overlap));
   json["late"] = LateName(LateOf(job));
   json["late_limit"] = job.late_limit;
   if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);

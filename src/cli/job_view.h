@@ -14,6 +14,7 @@ std::string_view LateName(LatePolicy late);        // "run_once"
 std::string_view DeliveryName(Delivery delivery);  // "at_least_once"
 std::optional<LatePolicy> LateByName(std::string_view name);
 std::optional<Delivery> DeliveryByName(std::string_view name);
+std::optional<Overlap> OverlapByName(std::string_view name);
 std::optional<RetryOn> RetryOnByName(std::string_view name);
 std::string VerdictKey(Verdict verdict);  // "timed_out", "skipped_misfired"
 

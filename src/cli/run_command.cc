@@ -15,7 +15,7 @@ namespace {
 struct RunOptions {
   CommonOptions common;
   std::optional<std::string> name;
-  std::optional<std::string> queues;  // names with commas between
+  std::optional<std::string> queues, labels;  // names with commas between
   std::optional<int> max_running, threads, history_days;
   std::optional<Duration> session_ttl, heartbeat, horizon, grace;
   bool migrate = false;
@@ -29,6 +29,7 @@ Result<SchedulerOptions> ReadOptions(const RunOptions& o) {
   };
   take(o.name, &options->pod_name);
   if (o.queues) options->queues = SplitAtCommas(*o.queues);
+  if (o.labels) options->labels = SplitAtCommas(*o.labels);
   take(o.max_running, &options->max_running);
   take(o.threads, &options->threads);
   take(o.session_ttl, &options->session_ttl);
@@ -103,6 +104,7 @@ A second signal ends the pod at once.)",
                              o, Run);
   run->add_option("--name", o->name, "The pod's name (the host's)")->type_name("NAME");
   run->add_option("--queues", o->queues, "Run jobs of these queues (default)")->type_name("A,B,...");
+  run->add_option("--labels", o->labels, "Run jobs with one of these labels, too (none)")->type_name("A,B,...");
   run->add_option("--max-running", o->max_running, "Runs at once (10000)")->type_name("N");
   run->add_option("--threads", o->threads, "Threads for tasks that block (8)")->type_name("N");
   AddDuration(run, "--session-ttl", &o->session_ttl, "A silent pod counts as dead after this (5s)");

@@ -178,6 +178,7 @@ OutputJson JobJson(const JobForecast& job) {
                      {"runs", job.runs},
                      {"failed", job.failed},
                      {"timed_out", job.timed_out},
+                     {"replaced", job.replaced},
                      {"reruns", job.reruns},
                      {"lost", job.lost},
                      {"busy", FormatDuration(job.busy)},
@@ -214,7 +215,9 @@ std::string SimulateText(const SimulateInput& input, const ForecastOptions& opti
   const auto line = [&](const char* name, const std::string& value) { text += fmt::format("{:9} {}\n", name, value); };
   line("points", fmt::format("{}: {} started, {} skipped, {} still waiting at the end", total.points, total.started,
                              total.skipped, total.waiting));
-  line("runs", fmt::format("{}: {} failed, {} timed out", total.runs, total.failed, total.timed_out));
+  line("runs",
+       fmt::format("{}: {} failed, {} timed out{}", total.runs, total.failed, total.timed_out,
+                   total.replaced > 0 ? fmt::format(", {} replaced by the next occurrence", total.replaced) : ""));
   line("overlaps", fmt::format("{} points came due while the job's previous run went", total.overlaps));
   line("misfires", fmt::format("{} while the job itself ran, {} for want of slots or pods", total.skipped_behind,
                                total.skipped - total.skipped_behind));

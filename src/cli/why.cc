@@ -63,6 +63,10 @@ WhyAnswer OfPresent(const JobInfo& job, std::vector<RunInfo> runs, Instant now) 
   } else if (job.state == JobState::kPaused) {
     answer.kind = Kind::kPaused;
     answer.text = "the job is paused: this occurrence will be skipped when it is resumed";
+  } else if (job.attempt == 1 && now < instant + job.definition.jitter + job.definition.flex) {
+    answer.kind = Kind::kWaiting;
+    answer.text = fmt::format("its jitter and flex put its start off by up to {}",
+                              HumanDuration(job.definition.jitter + job.definition.flex));
   } else {
     answer.kind = Kind::kOverdue;
     answer.text = fmt::format("overdue by {}: no pod that serves queue '{}' has taken it, {}",

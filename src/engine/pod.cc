@@ -22,6 +22,8 @@ constexpr Duration kImminent =
 // Runs of one job that the store has not confirmed, beyond which its next occurrence waits, as long as the store
 // answers: a change by a user meets at most so many runs of the old definition.
 constexpr int kRunAhead = 2;
+constexpr int kHighestPriority = 10;
+constexpr std::uint64_t kOldestEvery = 8;  // of so many starts, and claims, one goes to what waits longest
 constexpr std::size_t kLargeBatch = 64;
 constexpr Duration kLargeBatchLinger = milliseconds(10);
 constexpr Duration kLongestSleep = seconds(1);
@@ -120,11 +122,19 @@ void Pod::CancelRun(BootTime now, const CancelMark& mark) {
   const Present& p = it->second.job.present;
   Run& run = runs_.at(it->second.run);
   // The run under way may be of a later occurrence: the store hears of the one asked for with the next commit.
-  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.cancelled || run.timed_out) return;
-  run.cancelled = true;
+  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.told != Stop::kNone) return;
+  StopRun(now, it->second.run, run, Stop::kCancelled);
+}
+
+std::string Pod::StopText(Stop why) {
+  return why == Stop::kReplaced ? std::string(kReplacedText) : why == Stop::kTimedOut ? "timed out" : "cancelled";
+}
+
+void Pod::StopRun(BootTime now, RunId id, Run& run, Stop why) {
+  run.told = why;
   run.give_up_at = now + options_.cancel_grace;
-  cancels_.push_back(it->second.run);
-  timeouts_.emplace(run.give_up_at, it->second.run);
+  cancels_.push_back(id);
+  timeouts_.emplace(run.give_up_at, id);
 }
 
 // Judges the others by their beats: one that stood still for its TTL, as seen by this pod without a gap of its own, is
@@ -192,6 +202,7 @@ void Pod::Rejoin() {
   held_.clear();
   wheel_.Clear();
   ready_ = {};
+  ready_by_age_ = {};
   ready_count_ = 0;
   outbox_.clear();
   committing_.clear();
@@ -230,6 +241,11 @@ void Pod::OnRecovered(BootTime now, Result<ClaimReply> reply) {
   for (ClaimedJob& job : reply->jobs) Adopt(std::move(job));
 }
 
+// Plans, and the stores, go by fire times: jitter and flex put the first attempt off.
+void Pod::PutOff(const ClaimedJob& job, Instant fire_time, int attempt, Instant& due_at) {
+  if (attempt == 1 && due_at == fire_time) due_at = StartAt(*job.definition, job.key, fire_time);
+}
+
 void Pod::Adopt(ClaimedJob job) {
   const JobKey key = job.key;
   if (job.definition == nullptr) {
@@ -247,6 +263,7 @@ void Pod::Adopt(ClaimedJob job) {
   held.job = std::move(job);
   held.rate = held.job.definition->schedule.Rate();
   rate_ += held.rate;
+  PutOff(held.job, held.job.present.fire_time, held.job.present.attempt, held.job.present.due_at);
   if (life_ == Life::kRunning) {
     Arm(held);
   } else {
@@ -312,33 +329,58 @@ void Pod::MakeReady(BootTime now, Held& held) {
     Settled(now, held, std::move(*settlement));
     return;
   }
+  BecomeReady(held, held.job.definition->priority);
+}
+
+void Pod::BecomeReady(Held& held, int priority) {
   held.phase = Phase::kReady;
   ++ready_count_;
-  ready_.push({held.job.definition->priority, held.job.present.due_at, held.job.key, held.mark});
+  const ReadyEntry entry{priority, held.job.present.due_at, held.job.key, held.mark};
+  ready_.push(entry);
+  ready_by_age_.push(entry);
 }
 
 // What must be settled before the present occurrence may start, if anything.
 std::optional<Settlement> Pod::BeforeStart(const Held& held, Instant store_now) {
   const JobDefinition& job = *held.job.definition;
   const Present& p = held.job.present;
-  if (held.marked_here) return std::nullopt;  // decided before it was marked
+  if (held.marked_here) {  // decided before it was marked; but marking may have taken long
+    const auto deadline = DeadlineOf(job, p.fire_time);
+    if (!deadline || store_now < *deadline) return std::nullopt;
+    return Settle(job, p, {.verdict = Verdict::kTimedOut, .error = "its deadline passed before it could start"},
+                  store_now);
+  }
   const bool plain = !p.to_plan && !p.begun && !p.completed_at && p.lost == 0;
   const Duration late = store_now - p.fire_time;
-  if (plain && late <= LateThreshold(job) && (late < job.deadline || job.deadline == Duration::zero())) {
+  if (plain && late <= LateThreshold(job) && (late < job.deadline || job.deadline == Duration::zero()) &&
+      job.overlap == Overlap::kWait) {
     return std::nullopt;
   }
   return SettleBeforeStart(job, p, store_now);
+}
+
+// The entry is not overtaken: its job is ready still.
+bool Pod::Stands(const ReadyEntry& e) const {
+  const auto it = held_.find(e.key);
+  return it != held_.end() && it->second.mark == e.mark && it->second.phase == Phase::kReady;
 }
 
 void Pod::StartReady(BootTime now, Commands* out) {
   while (!ready_.empty() && session_ && now < deadline_ && life_ == Life::kRunning &&
          runs_.size() + to_begin_.size() + beginning_.size() < options_.max_running &&
          outbox_.size() + committing_.size() < options_.outbox_limit) {
-    const ReadyEntry top = ready_.top();
-    ready_.pop();
-    const auto it = held_.find(top.key);
-    if (it == held_.end() || it->second.mark != top.mark || it->second.phase != Phase::kReady) continue;
-    Held& held = it->second;
+    // Mostly the highest priority; but none waits for ever behind higher ones.
+    while (!ready_by_age_.empty() && !Stands(ready_by_age_.top())) ready_by_age_.pop();
+    const bool by_age = starts_ % kOldestEvery == kOldestEvery - 1 && !ready_by_age_.empty();
+    const ReadyEntry top = by_age ? ready_by_age_.top() : ready_.top();
+    if (by_age) {
+      ready_by_age_.pop();
+    } else {
+      ready_.pop();
+    }
+    if (!Stands(top)) continue;
+    ++starts_;
+    Held& held = held_.at(top.key);
     --ready_count_;
     const Present& p = held.job.present;
     if (clock_.At(now) < p.due_at) {  // the store's clock was set back meanwhile
@@ -357,16 +399,34 @@ void Pod::StartReady(BootTime now, Commands* out) {
     }
     held.phase = Phase::kRunning;
     held.run = next_run_++;
-    runs_[held.run] = {top.key, held.job.fence, false};
-    Duration timeout = held.job.definition->timeout;
-    if (const auto deadline = DeadlineOf(*held.job.definition, p.fire_time)) {
-      const Duration left = std::max(*deadline - clock_.At(now), Duration(1));
-      timeout = timeout.count() > 0 ? std::min(timeout, left) : left;
-    }
-    if (timeout.count() > 0) timeouts_.emplace(now + timeout, held.run);
-    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key, deadline_});
+    runs_[held.run] = {.key = top.key, .fence = held.job.fence, .give_up_at = {}};
+    LimitTime(now, held);
+    const auto deadline = DeadlineOf(*held.job.definition, p.fire_time);
+    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key,
+                          deadline ? std::min(deadline_, clock_.When(*deadline)) : deadline_});
     ++counters_.started;
   }
+}
+
+// When a run that starts now is told to stop, and why: the first of its timeout, its deadline and its replacement.
+void Pod::LimitTime(BootTime now, const Held& held) {
+  const JobDefinition& job = *held.job.definition;
+  const Present& p = held.job.present;
+  Run& run = runs_.at(held.run);
+  std::optional<Duration> limit;
+  const auto at_most = [&](Duration left, Stop why) {
+    if (limit && *limit <= left) return;
+    limit = std::max(left, Duration(1));
+    run.at_time = why;
+  };
+  if (job.timeout.count() > 0) at_most(job.timeout, Stop::kTimedOut);
+  if (const auto deadline = DeadlineOf(job, p.fire_time)) at_most(*deadline - clock_.At(now), Stop::kTimedOut);
+  if (job.overlap == Overlap::kReplace) {
+    if (const auto next = job.schedule.AnchoredAt(p.created_at).Next(p.fire_time)) {
+      at_most(StartAt(job, held.job.key, *next) - clock_.At(now), Stop::kReplaced);
+    }
+  }
+  if (limit) timeouts_.emplace(now + *limit, held.run);
 }
 
 void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
@@ -404,10 +464,7 @@ void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
       Finish(now, held, {Verdict::kLost, std::nullopt, std::nullopt, "marked as started, but not started in time"});
       continue;
     }
-    held.phase = Phase::kReady;
-    ++ready_count_;
-    // Before all others: the slot was kept for it.
-    ready_.push({std::numeric_limits<int>::max(), held.job.present.due_at, held.job.key, held.mark});
+    BecomeReady(held, std::numeric_limits<int>::max());  // before all others: the slot was kept for it
   }
   beginning_.clear();
 }
@@ -436,21 +493,18 @@ void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
     }
     const Instant started = clock_.At(f.started_at);
     if (held.job.present.attempt == 1) {
-      counters_.lateness_max = std::max(counters_.lateness_max, started - held.job.present.fire_time);
+      counters_.lateness_max = std::max(counters_.lateness_max, started - held.job.present.due_at);
     }
-    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && !r.timed_out && !r.cancelled &&
+    if (f.verdict == Verdict::kCancelled && life_ != Life::kRunning && r.told == Stop::kNone &&
         !held.job.present.begun) {
       held.phase = Phase::kWaiting;  // stopped by our shutdown: it runs again elsewhere
       HandBack(held);
       continue;
     }
     Outcome outcome{f.verdict, started, clock_.At(f.finished_at), std::move(f.error), std::move(f.output)};
-    if (r.timed_out && f.verdict != Verdict::kSucceeded) {
-      outcome.verdict = Verdict::kTimedOut;
-      if (outcome.error.empty()) outcome.error = "timed out";
-    } else if (r.cancelled && f.verdict != Verdict::kSucceeded) {
-      outcome.verdict = Verdict::kCancelled;
-      if (outcome.error.empty()) outcome.error = "cancelled";
+    if (r.told != Stop::kNone && f.verdict != Verdict::kSucceeded) {
+      outcome.verdict = r.told == Stop::kTimedOut ? Verdict::kTimedOut : Verdict::kCancelled;
+      if (outcome.error.empty() || r.told == Stop::kReplaced) outcome.error = StopText(r.told);
     }
     Finish(now, held, outcome);
   }
@@ -463,18 +517,16 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
     const auto run = runs_.find(id);
     if (run == runs_.end()) continue;
     const auto it = held_.find(run->second.key);
-    const bool cancelled = run->second.cancelled;
-    if (!run->second.timed_out && !cancelled) {
-      run->second.timed_out = true;
-      run->second.give_up_at = now + options_.cancel_grace;
-      out->cancel.push_back(id);
-      timeouts_.emplace(run->second.give_up_at, id);
+    const Stop told = run->second.told;
+    if (told == Stop::kNone) {
+      StopRun(now, id, run->second, run->second.at_time);
     } else if (it != held_.end() && now >= run->second.give_up_at) {
       runs_.erase(run);
       out->abandon.push_back(id);
       Finish(now, it->second,
-             {cancelled ? Verdict::kCancelled : Verdict::kTimedOut, std::nullopt, clock_.At(now),
-              cancelled ? "ignored its cancellation" : "timed out and ignored its cancellation"});
+             {told == Stop::kTimedOut ? Verdict::kTimedOut : Verdict::kCancelled, std::nullopt, clock_.At(now),
+              told == Stop::kCancelled ? "ignored its cancellation"
+                                       : fmt::format("{}, and ignored its cancellation", StopText(told))});
     }
   }
 }
@@ -512,6 +564,7 @@ void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
   c.version = held.job.present.version;
   c.run = std::move(settlement.run);
   c.next = settlement.next;
+  if (c.next.fire_time) PutOff(held.job, *c.next.fire_time, c.next.attempt, c.next.due_at);
   c.keep = KeepAfter(held, c.next, clock_.At(now));
   held.marked_here = false;
   if (c.keep) {
@@ -713,13 +766,29 @@ void Pod::CallClaims(BootTime now, Commands* out) {
     return;
   }
   if (now < next_claim_ || !clock_.known()) return;
+  ClaimRequest request{.session = *session_,
+                       .horizon = std::min(options_.horizon, kImminent),
+                       .limit = std::max(1, options_.claim_batch / 8),
+                       .queues = options_.queues,
+                       .oldest_first = ++claims_ % kOldestEvery == 0};
   const std::size_t busy = ready_count_ + runs_.size();
-  if (busy >= options_.max_running) {  // no free slot: others may have one
+  if (busy >= options_.max_running) {
+    // No free slot: others may have one. But what waits here must not keep from its turn what waits in the store: a
+    // higher priority, and now and then what waits longest.
     next_claim_ = now + kHungryClaimPeriod;
+    while (!ready_.empty() && !Stands(ready_.top())) ready_.pop();
+    if (ready_.empty()) return;
+    request.horizon = Duration(1);
+    if (request.oldest_first) {
+      request.limit = 1;
+    } else {
+      request.above = ready_.top().priority;
+      if (request.above >= kHighestPriority) return;
+    }
+    out->claim_call = std::move(request);
+    Send(channel);
     return;
   }
-  ClaimRequest request{*session_, std::min(options_.horizon, kImminent), std::max(1, options_.claim_batch / 8),
-                       options_.queues};
   next_claim_ = now + Jittered(kSatedClaimPeriod);
   if (pods_ > 0 && total_jobs_ > 0) {
     const double one_job = total_rate_ / static_cast<double>(total_jobs_);

@@ -131,12 +131,13 @@ class Pod {
     bool marked_here = false;       // this pod set the present occurrence's started mark, and starts it
     bool hand_back = false;         // a user changed it: give it up as soon as it does not run
   };
+  enum class Stop { kNone, kTimedOut, kCancelled, kReplaced };  // cancelled: by a user
   struct Run {
     JobKey key = 0;
     Fence fence = 0;
-    bool timed_out = false;
-    bool cancelled = false;  // by a user
-    BootTime give_up_at;     // once it was told to stop
+    Stop at_time = Stop::kTimedOut;  // what it is told when its time is over
+    Stop told = Stop::kNone;
+    BootTime give_up_at;  // once it was told to stop
   };
   struct Timer {
     JobKey key = 0;
@@ -152,6 +153,9 @@ class Pod {
       if (due != o.due) return due > o.due;
       return key > o.key;
     }
+  };
+  struct Younger {
+    bool operator()(const ReadyEntry& a, const ReadyEntry& b) const { return a.due > b.due; }
   };
   // One line to the store: at most one call under way; errors delay the next.
   struct Channel {
@@ -173,6 +177,7 @@ class Pod {
   void Watch(BootTime now, BootTime sent, const BeatReply& reply);
   void Rejoin();
   void Adopt(ClaimedJob job);
+  static void PutOff(const ClaimedJob& job, Instant fire_time, int attempt, Instant& due_at);
   void Drop(JobKey key);
   void Finish(BootTime now, Held& held, const Outcome& outcome);
   void Settled(BootTime now, Held& held, Settlement settlement);
@@ -182,8 +187,13 @@ class Pod {
   // --- Step's parts
   void ExpireTimers(BootTime now);
   void MakeReady(BootTime now, Held& held);
+  bool Stands(const ReadyEntry& e) const;
+  void BecomeReady(Held& held, int priority);
   static std::optional<Settlement> BeforeStart(const Held& held, Instant store_now);
   void StartReady(BootTime now, Commands* out);
+  void LimitTime(BootTime now, const Held& held);
+  void StopRun(BootTime now, RunId id, Run& run, Stop why);
+  static std::string StopText(Stop why);
   void CheckTimeouts(BootTime now, Commands* out);
   void CallSessions(BootTime now, Commands* out);
   void CallClaims(BootTime now, Commands* out);
@@ -223,6 +233,9 @@ class Pod {
   double surplus_ = 0;  // rate to give up at the next commits
   TimerWheel<Timer> wheel_;
   std::priority_queue<ReadyEntry> ready_;
+  std::priority_queue<ReadyEntry, std::vector<ReadyEntry>, Younger> ready_by_age_;  // the same entries
+  std::uint64_t starts_ = 0;  // every kOldestEvery-th goes to what waits longest
+  std::uint64_t claims_ = 0;  // as well
   std::size_t ready_count_ = 0;
   std::uint64_t next_mark_ = 1;
   std::unordered_map<RunId, Run> runs_;

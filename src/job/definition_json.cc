@@ -16,6 +16,7 @@ using Json = nlohmann::json;  // keeps members sorted by name: that makes the te
 
 constexpr std::string_view kLateNames[] = {"skip", "run_once", "run_all"};
 constexpr std::string_view kDeliveryNames[] = {"at_least_once", "at_most_once"};
+constexpr std::string_view kOverlapNames[] = {"wait", "replace"};
 constexpr std::string_view kRetryOnNames[] = {"any", "failed", "timed_out"};
 
 tl::unexpected<Error> Bad(std::string message) {
@@ -53,6 +54,14 @@ bool Read(const Json& value, std::vector<Duration>& out) {
                                          [&](const Json& element) { return Read(element, out.emplace_back()); });
 }
 
+bool Read(const Json& value, std::map<std::string, std::string>& out) {
+  if (!value.is_object()) return false;
+  for (const auto& [name, text] : value.items()) {
+    if (!Read(text, out[name])) return false;
+  }
+  return true;
+}
+
 template <typename Enum, std::size_t kSize>
 bool ReadName(const Json& value, const std::string_view (&names)[kSize], Enum& out) {
   for (std::size_t i = 0; i < kSize; ++i) {
@@ -85,6 +94,11 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "timeout_us") return Read(value, job.timeout);
   if (name == "deadline_us") return Read(value, job.deadline);
   if (name == "lost_limit") return Read(value, job.lost_limit);
+  if (name == "label") return Read(value, job.label);
+  if (name == "metadata") return Read(value, job.metadata);
+  if (name == "jitter_us") return Read(value, job.jitter);
+  if (name == "flex_us") return Read(value, job.flex);
+  if (name == "overlap") return ReadName(value, kOverlapNames, job.overlap);
   return false;
 }
 
@@ -117,6 +131,11 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("deadline_us", job.deadline.count(), plain.deadline.count());
   put("timeout_us", job.timeout.count(), plain.timeout.count());
   put("lost_limit", job.lost_limit, plain.lost_limit);
+  put("label", job.label, plain.label);
+  put("metadata", job.metadata, plain.metadata);
+  put("jitter_us", job.jitter.count(), plain.jitter.count());
+  put("flex_us", job.flex.count(), plain.flex.count());
+  put("overlap", kOverlapNames[static_cast<std::size_t>(job.overlap)], kOverlapNames[0]);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::size_t kNameLimit = 200;
 constexpr std::size_t kPayloadLimit = 1 << 20;
+constexpr std::size_t kMetadataLimit = 50;
+constexpr std::size_t kMetadataValueLimit = 1000;
 constexpr Duration kLongest = std::chrono::weeks(520);
 
 Status Bad(std::string_view field, std::string_view why) {
@@ -33,10 +35,44 @@ Status CheckDuration(std::string_view field, Duration value) {
   return Bad(field, fmt::format("is {}: it must be between 0s and 520w", FormatDuration(value)));
 }
 
+Status CheckMetadata(const std::map<std::string, std::string>& metadata) {
+  if (metadata.size() > kMetadataLimit) {
+    return Bad("metadata", fmt::format("has {} names: at most {} are allowed", metadata.size(), kMetadataLimit));
+  }
+  for (const auto& [name, value] : metadata) {
+    if (auto s = CheckName("metadata's name", name); !s) return s;
+    const std::string field = fmt::format("metadata.{}", name);
+    if (value.size() > kMetadataValueLimit) {
+      return Bad(field, fmt::format("has {} bytes: at most {} are allowed", value.size(), kMetadataValueLimit));
+    }
+    if (!IsValidText(value)) return Bad(field, "must be UTF-8 text without NUL");
+  }
+  return {};
+}
+
+// Starts that lie further apart than the fire times would let later occurrences overtake.
+Status CheckLater(const JobDefinition& job) {
+  if (auto s = CheckDuration("jitter", job.jitter); !s) return s;
+  if (auto s = CheckDuration("flex", job.flex); !s) return s;
+  const Duration spacing = job.schedule.Spacing();
+  if (spacing > Duration::zero() && job.flex + job.jitter > spacing) {
+    return Bad(job.flex > Duration::zero() ? "flex" : "jitter",
+               fmt::format("moves starts by up to {}: at most {}, the time from one point to the next, is allowed",
+                           FormatDuration(job.flex + job.jitter), FormatDuration(spacing)));
+  }
+  if (job.deadline > Duration::zero() && job.flex + job.jitter >= job.deadline) {
+    return Bad("deadline", fmt::format("is {}: it must be longer than flex and jitter together, {}",
+                                       FormatDuration(job.deadline), FormatDuration(job.flex + job.jitter)));
+  }
+  return {};
+}
+
 Status Check(const JobDefinition& job) {
   Status status = CheckName("id", job.id);
   if (status) status = CheckName("task", job.task);
   if (status) status = CheckName("queue", job.queue);
+  if (status && !job.label.empty()) status = CheckName("label", job.label);
+  if (status) status = CheckMetadata(job.metadata);
   if (status && job.payload.size() > kPayloadLimit) {
     status = Bad("payload", fmt::format("has {} bytes: at most 1 MiB is allowed", job.payload.size()));
   }
@@ -62,6 +98,8 @@ Status Check(const JobDefinition& job) {
   if (status) status = CheckRange("retry.on", static_cast<int>(job.retry.on), 0, 2);
   if (status) status = CheckDuration("timeout", job.timeout);
   if (status) status = CheckDuration("deadline", job.deadline);
+  if (status) status = CheckLater(job);
+  if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 1);
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
   return status;
 }

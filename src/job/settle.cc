@@ -19,9 +19,14 @@ Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time) {
   return {.cursor = cursor, .fire_time = fire_time, .due_at = fire_time.value_or(cursor), .attempt = 1};
 }
 
+// So much after its fire time the first attempt was to start.
+Duration PlacedLater(const Present& present) {
+  return present.attempt == 1 ? std::max(present.due_at - present.fire_time, Duration::zero()) : Duration::zero();
+}
+
 // The instant before which points are skipped by the late policy.
 Instant LateUntil(const JobDefinition& job, const Present& present, Instant now) {
-  const Instant late_before = now - LateThreshold(job);  // points before this one are late
+  const Instant late_before = now - PlacedLater(present) - LateThreshold(job);  // points before this one are late
   const Instant first = present.fire_time;
   const LatePolicy late = LateOf(job);
   if (first >= late_before || late == LatePolicy::kSkip) return late_before;
@@ -45,6 +50,16 @@ bool IsTriedAgain(const JobDefinition& job, const Present& present, Verdict verd
   return present.attempt < job.retry.max_attempts &&
          ((verdict == Verdict::kFailed && job.retry.on != RetryOn::kTimedOut) ||
           (verdict == Verdict::kTimedOut && job.retry.on != RetryOn::kFailed));
+}
+
+// A number of [0, size) by 64 even bits.
+Duration Part(Duration size, std::uint64_t bits) {
+  __extension__ using Wide = unsigned __int128;
+  return Duration(static_cast<std::int64_t>((static_cast<Wide>(size.count()) * bits) >> 64));
+}
+
+std::uint64_t HashOf(const JobDefinition& job, Instant fire_time, std::uint64_t which) {
+  return StableHash(job.id, static_cast<std::uint64_t>(ToMicros(fire_time)) * 10'001 + which);
 }
 
 // delay * factor^(attempt - 1), at most max_delay; or the list's.
@@ -125,11 +140,20 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
                                .due_at = present.due_at,
                                .attempt = present.attempt}};
   }
-  if (WasStarted(present)) return std::nullopt;
+  const bool replaces = job.overlap == Overlap::kReplace;
+  if (WasStarted(present)) {
+    const auto next = replaces ? GridOf(job, present).Next(present.fire_time) : std::nullopt;
+    if (!next || *next > now) return std::nullopt;
+    return Settle(job, present, {.verdict = Verdict::kCancelled, .error = std::string(kReplacedText)}, now);
+  }
   const Instant late_until = LateUntil(job, present, now);
   // What could only start after its deadline is skipped, as what is late.
   const Instant expired_until = job.deadline > Duration::zero() ? now - job.deadline + Duration(1) : late_until;
-  return SkipStretch(job, present, std::max(late_until, expired_until), Verdict::kSkippedMisfired);
+  auto skipped = SkipStretch(job, present, std::max(late_until, expired_until), Verdict::kSkippedMisfired);
+  if (skipped || !replaces) return skipped;
+  // Of what is due by now only the newest is run.
+  const auto newest = GridOf(job, present).Last(now - PlacedLater(present) + Duration(1));
+  return newest ? SkipStretch(job, present, *newest, Verdict::kSkippedOverlapped) : std::nullopt;
 }
 
 Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
@@ -138,6 +162,7 @@ Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
   if (!at) return tl::unexpected(at.error());
   JobDefinition child = job;
   child.schedule = *std::move(at);
+  child.jitter = child.flex = Duration::zero();  // at once
   if (payload) child.payload = *payload;
   if (const Status valid = Validate(child); !valid) return tl::unexpected(valid.error());
   return child;
@@ -179,6 +204,14 @@ Present Advance(const Present& present, const Plan& next) {
   return after;
 }
 
+Instant StartAt(const JobDefinition& job, JobKey key, Instant fire_time) {
+  // Multiples of the golden ratio, modulo 1: of all sequences the one whose first n fill a window most evenly, for
+  // every n (Knuth, The Art of Computer Programming 3, section 6.4).
+  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15;
+  return fire_time + Part(job.flex, static_cast<std::uint64_t>(key) * kGolden) +
+         Part(job.jitter, HashOf(job, fire_time, 0));
+}
+
 LatePolicy LateOf(const JobDefinition& job) {
   return job.late.value_or(job.schedule.ZoneName().empty() ? LatePolicy::kRunOnce : LatePolicy::kSkip);
 }
@@ -194,8 +227,7 @@ Duration RetryDelay(const JobDefinition& job, Instant fire_time, int attempt) {
   const Duration delay = PlainDelay(job.retry, attempt);
   if (job.retry.jitter == 0.0) return delay;
   // Not random: every pod, and whoever asks when the retry is due, comes to the same.
-  const std::uint64_t hash = StableHash(job.id, static_cast<std::uint64_t>(ToMicros(fire_time)) * 10'001 + attempt);
-  const double part = static_cast<double>(hash >> 11) * 0x1p-53;  // [0, 1)
+  const double part = static_cast<double>(HashOf(job, fire_time, attempt) >> 11) * 0x1p-53;  // [0, 1)
   return delay + Duration(std::llround(static_cast<double>(delay.count()) * job.retry.jitter * (2 * part - 1)));
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "escapement/job.h"
 #include "escapement/time.h"
@@ -73,8 +74,8 @@ struct Settlement {
 Settlement Settle(const JobDefinition& job, const Present& present, const Outcome& outcome, Instant now);
 
 // What must be settled before the job's occurrence may start at store time `now`, if anything: a new plan after a
-// change of definition, an occurrence that its task completed, one lost with its pod, one past its deadline, a stretch
-// that is too late. Apply it and ask again.
+// change of definition, an occurrence that its task completed, one lost with its pod, one past its deadline or
+// replaced by the next, a stretch that is too late. Apply it and ask again.
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now);
 
 // The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.
@@ -86,11 +87,18 @@ std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& p
 Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
                                           const std::optional<std::string>& payload);
 
+inline constexpr std::string_view kReplacedText = "replaced: the next occurrence was due";
+
 // A run of the present occurrence was started, or may have been: a change of definition leaves it as it is.
 bool WasStarted(const Present& present);
 
 // The present after a settlement was applied.
 Present Advance(const Present& present, const Plan& next);
+
+// When the first attempt at the occurrence may start: later than its fire time by its jitter and by the job's place in
+// its flex window. The same for whoever asks. `key` decides the place: jobs that are made one after the other spread
+// evenly over a window, and none moves when others come or go.
+Instant StartAt(const JobDefinition& job, JobKey key, Instant fire_time);
 
 // The job's own late policy, else the usual one of its schedule.
 LatePolicy LateOf(const JobDefinition& job);

@@ -22,7 +22,7 @@ struct StartRun {
   int attempt = 1;
   Fence fence = 0;
   JobKey key = 0;
-  BootTime start_before;  // the session's deadline, looked at once more at the very start
+  BootTime start_before;  // the deadline of the session, or of the job: looked at once more at the very start
 };
 
 struct RunFinished {

@@ -68,7 +68,9 @@ struct ClaimRequest {
   SessionId session = 0;
   Duration horizon{0};  // claims jobs whose time to look is before store time + horizon
   int limit = 0;
-  std::vector<std::string> queues;
+  std::vector<std::string> queues;  // QueueKeys of what the pod takes
+  bool oldest_first = false;        // what is due goes by time alone, whatever its priority
+  int above = -1;                   // only jobs of a higher priority than this
 };
 
 struct ClaimReply {

@@ -16,6 +16,7 @@
 #include "job/archive_json.h"
 #include "job/audit_ledger.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "scheduler/services.h"
 
 namespace escapement {
@@ -30,6 +31,8 @@ Status CheckOptions(const SchedulerOptions& o) {
   if (o.queues.empty()) return bad("queues must name at least one queue");
   if (std::find(o.queues.begin(), o.queues.end(), "") != o.queues.end())
     return bad("queues must not hold an empty name");
+  if (std::find(o.labels.begin(), o.labels.end(), "") != o.labels.end())
+    return bad("labels must not hold an empty name");
   if (o.heartbeat < std::chrono::milliseconds(10)) return bad("heartbeat must be at least 10 ms");
   if (o.session_ttl < 2 * o.heartbeat) return bad("session_ttl must be at least two heartbeats");
   if (o.horizon < std::chrono::milliseconds(100)) return bad("horizon must be at least 100 ms");
@@ -252,7 +255,7 @@ class SchedulerImpl : public Scheduler {
     if (auto s = TakeName(); !s) return s;
     DriverOptions o;
     o.pod.name = options_.pod_name;
-    o.pod.queues = options_.queues;
+    o.pod.queues = QueueKeys(options_.queues, options_.labels);
     o.pod.ttl = options_.session_ttl;
     o.pod.heartbeat = options_.heartbeat;
     o.pod.horizon = options_.horizon;

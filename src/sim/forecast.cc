@@ -141,6 +141,8 @@ class Simulation {
     job.behind = behind;
   }
   std::uint32_t IndexOf(const Job& job) const { return static_cast<std::uint32_t>(&job - jobs_.data()); }
+  // Decides the place in a flex window. What is told of a job does not hold its key: the order stands for it.
+  JobKey KeyOf(const Job& job) const { return static_cast<JobKey>(IndexOf(job)) + 1; }
   JobForecast& Of(const Job& job) { return out_.jobs[IndexOf(job)]; }
   std::size_t HourOf(Instant t) const { return static_cast<std::size_t>((t - out_.first_hour) / kHour); }
   std::int64_t FreeSlots() const { return std::int64_t{alive_} * options_.max_running - running_; }
@@ -205,8 +207,9 @@ void Simulation::Add(const ForecastJob& given, std::size_t index) {
     added.phase = Phase::kDone;
     return;
   }
-  added.present.fire_time = added.present.due_at = *first;
-  Expect(added, *first);
+  added.present.fire_time = *first;
+  added.present.due_at = StartAt(*added.definition, KeyOf(added), *first);
+  Expect(added, added.present.due_at);
 }
 
 // The job is looked at again at `at`.
@@ -266,7 +269,8 @@ void Simulation::StartReady(Instant now) {
     if (job.mark != top.mark) continue;
     --waiting_;
     const Present& p = job.present;
-    if (p.begun || p.lost > 0 || now - p.fire_time > job.late_threshold) {  // else there is nothing to decide
+    const bool plain = job.definition->overlap == Overlap::kWait && job.definition->deadline == Duration(0);
+    if (!plain || p.begun || p.lost > 0 || now - p.fire_time > job.late_threshold) {  // else nothing is to be decided
       if (const auto settlement = SettleBeforeStart(*job.definition, p, now)) {
         if (settlement->run) Record(job, *settlement->run, now);
         Proceed(job, settlement->next, now);
@@ -285,7 +289,7 @@ void Simulation::Start(Job& job, Instant now) {
     job.started_once = true;
     if (now != job.finished) job.busy_since = now;
     ++forecast.started;
-    const Duration lateness = now - job.present.fire_time;
+    const Duration lateness = now - StartAt(*job.definition, KeyOf(job), job.present.fire_time);
     out_.lateness.Add(lateness);
     if (lateness > forecast.lateness_max) {
       forecast.lateness_max = lateness;
@@ -310,12 +314,22 @@ void Simulation::Start(Job& job, Instant now) {
   const Duration timeout = job.definition->timeout;
   job.verdict = Verdict::kSucceeded;
   if (options_.fail > 0 && std::bernoulli_distribution(options_.fail)(job.random)) job.verdict = Verdict::kFailed;
-  if (timeout > Duration(0) && duration > timeout) {
-    duration = timeout;
-    job.verdict = Verdict::kTimedOut;
+  const auto at_most = [&](Duration left, Verdict verdict) {
+    if (duration <= left) return;
+    duration = left;
+    job.verdict = verdict;
+  };
+  if (timeout > Duration(0)) at_most(timeout, Verdict::kTimedOut);
+  if (const auto deadline = DeadlineOf(*job.definition, job.present.fire_time)) {
+    at_most(std::max(*deadline - now, Duration(1)), Verdict::kTimedOut);
+  }
+  if (job.definition->overlap == Overlap::kReplace) {
+    if (const auto next = job.grid.Next(job.present.fire_time)) {
+      at_most(std::max(StartAt(*job.definition, KeyOf(job), *next) - now, Duration(1)), Verdict::kCancelled);
+    }
   }
   if (normal_ != nullptr && job.present.attempt == 1) {
-    const bool late = now - job.present.fire_time > (*normal_)[IndexOf(job)].lateness_max;
+    const bool late = now - job.present.due_at > (*normal_)[IndexOf(job)].lateness_max;
     const auto again = late ? job.grid.Next(job.present.fire_time) : std::nullopt;
     SetBehind(job, again && *again < now + duration);
   }
@@ -352,6 +366,14 @@ void Simulation::Record(Job& job, const RunRecord& settled, Instant now) {
     Observe(now, [](FaultEffect& e) { ++e.lost; });
     return;
   }
+  if (settled.verdict == Verdict::kCancelled) {
+    ++forecast.replaced;
+    return;
+  }
+  if (settled.verdict == Verdict::kTimedOut) {  // a retry whose deadline passed
+    ++forecast.timed_out;
+    return;
+  }
   const Instant first = settled.fire_time;
   const Instant end = settled.last_fire + Duration(1);
   forecast.skipped += settled.settles;
@@ -384,6 +406,7 @@ void Simulation::Commit(Job& job, Instant now) {
   JobForecast& forecast = Of(job);
   if (job.verdict == Verdict::kFailed) ++forecast.failed;
   if (job.verdict == Verdict::kTimedOut) ++forecast.timed_out;
+  if (job.verdict == Verdict::kCancelled) ++forecast.replaced;
   const Settlement settlement =
       Settle(*job.definition, job.present,
              {.verdict = job.verdict, .started_at = job.started, .finished_at = job.finished}, job.finished);
@@ -399,8 +422,11 @@ void Simulation::Proceed(Job& job, const Plan& next, Instant now) {
     SetBehind(job, false);
     return;
   }
-  if (next.due_at > now + options_.horizon) job.pod = kNoPod;
-  Expect(job, std::max(now, next.due_at));
+  if (job.present.attempt == 1 && job.present.due_at == job.present.fire_time) {
+    job.present.due_at = StartAt(*job.definition, KeyOf(job), job.present.fire_time);
+  }
+  if (job.present.due_at > now + options_.horizon) job.pod = kNoPod;
+  Expect(job, std::max(now, job.present.due_at));
 }
 
 void Simulation::ChangeFaults(Instant now) {
@@ -510,6 +536,7 @@ JobForecast Forecast::Total() const {
     total.runs += job.runs;
     total.failed += job.failed;
     total.timed_out += job.timed_out;
+    total.replaced += job.replaced;
     total.reruns += job.reruns;
     total.lost += job.lost;
     total.overlaps += job.overlaps;

@@ -74,6 +74,7 @@ struct JobForecast {
   std::int64_t runs = 0;            // attempts: retries, and those after a pod's death, included
   std::int64_t failed = 0;          // runs
   std::int64_t timed_out = 0;       // runs
+  std::int64_t replaced = 0;        // runs, and retries that waited, cancelled for the next occurrence
   std::int64_t reruns = 0;          // runs that take the place of one that died with its pod
   std::int64_t lost = 0;            // occurrences settled as lost, because of a pod's death
   std::int64_t overlaps = 0;        // points that came due while the job's previous run went

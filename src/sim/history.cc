@@ -106,6 +106,13 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (chance.Percent(25)) job.timeout = milliseconds(300);
   if (chance.Percent(10)) job.lost_limit = 1;
   if (chance.Percent(20)) job.queue = "other";
+  // Of a stream of their own: a seed's jobs are otherwise what they were before there were these.
+  Chance more = Chance(seed).With("policies").With(number);
+  if (more.Percent(15)) job.jitter = more.UpTo(milliseconds(100));
+  if (more.Percent(15)) job.flex = more.UpTo(milliseconds(100));
+  if (more.Percent(15)) job.deadline = milliseconds(250) + more.UpTo(seconds(2));
+  if (more.Percent(15)) job.overlap = Overlap::kReplace;
+  if (more.Percent(15)) job.retry.jitter = 0.5;
   return job;
 }
 
@@ -520,7 +527,7 @@ class Player {
   }
 
   void CheckLateness(const StartRun& run) {
-    const Duration late = world_.StoreNow() - run.fire_time;
+    const Duration late = world_.StoreNow() - run.fire_time - run.job->jitter - run.job->flex;
     if (run.attempt > 1 || run.job->schedule.Rate() == 0) return;
     if (late > kNormalLateness) {
       Broken("lateness is normal again",

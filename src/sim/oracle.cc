@@ -13,8 +13,9 @@ bool IsSkip(Verdict v) {
 
 constexpr Duration kHorizon = std::chrono::seconds(2);  // of claims
 constexpr Duration kLongestThreshold = std::chrono::seconds(60);
-constexpr Duration kObeyed = std::chrono::seconds(4);  // after a user's wish, by a pod that is well
-constexpr int kRunsInSpite = 3;                        // of a user's wish: those that wait for their commit
+constexpr Duration kInstant = std::chrono::milliseconds(5);  // that a pod that is well may know the time too late
+constexpr Duration kObeyed = std::chrono::seconds(4);        // after a user's wish, by a pod that is well
+constexpr int kRunsInSpite = 3;                              // of a user's wish: those that wait for their commit
 constexpr Duration kAttended = std::chrono::seconds(3);
 
 // A task was started for the present occurrence, or may have been.
@@ -119,6 +120,19 @@ void Oracle::OnRow(const RowView& view) {
   if (row.present.to_plan && !p.to_plan && p.fire_time == row.pending && p.cursor < row.pending) {
     row.changed = row.pending;
   }
+  // The place in a flex window is the job's for good.
+  const bool placed = d.flex.count() > 0 && d.jitter.count() == 0 && view.owner && p.attempt == 1 && p.lost == 0 &&
+                      !p.to_plan && p.due_at > p.fire_time;
+  if (p.version != row.present.version) row.flex.reset();
+  Check(!placed || !row.flex || p.due_at - p.fire_time == *row.flex, "a job keeps its place in its window",
+        [&] { return fmt::format("{}: now {} us", row.id, (p.due_at - p.fire_time).count()); });
+  if (placed) row.flex = p.due_at - p.fire_time;
+  row.later = d.jitter + d.flex;
+  row.deadline = d.deadline;
+  row.replaces = d.overlap == Overlap::kReplace;
+  Check(p.to_plan || p.attempt > 1 || p.lost > 0 || p.due_at <= p.fire_time + row.later,
+        "nothing is put off by more than jitter and flex",
+        [&] { return fmt::format("{}: {} us", row.id, (p.due_at - p.fire_time).count()); });
   row.late = d.late.value_or(LatePolicy::kRunOnce);
   row.late_limit = d.late_limit;
   const Duration step = row.grids.back().step;
@@ -200,13 +214,18 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
     Check(run.settles == 1 + grid.Count(run.fire_time + Duration(1), run.last_fire) &&
               (run.last_fire == run.fire_time || grid.Has(run.last_fire)),
           "a stretch settles its points", text);
-    if (run.verdict == Verdict::kSkippedMisfired && !clock_stepped_) {
+    const bool expired = row.deadline.count() > 0 && run.last_fire + row.deadline <= now();
+    if (run.verdict == Verdict::kSkippedMisfired && !clock_stepped_ && !expired) {
       const Instant late_before = now() - row.threshold;
       const std::int64_t kept = row.late == LatePolicy::kSkip      ? 0
                                 : row.late == LatePolicy::kRunOnce ? 1
                                                                    : row.late_limit;
       Check(run.last_fire < late_before && grid.Count(run.last_fire + Duration(1), late_before) >= kept,
             "no more is skipped than the policy says", text);
+    }
+    if (run.verdict == Verdict::kSkippedOverlapped && !clock_stepped_) {
+      const auto newer = grid.After(run.last_fire);
+      Check(row.replaces && newer && *newer <= now(), "only what is replaced is skipped as overlapped", text);
     }
     row.settled = run.last_fire;
     row.settled_total += run.settles;
@@ -238,6 +257,9 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   const auto& queues = pod.options().queues;
   Check(std::find(queues.begin(), queues.end(), run.job->queue) != queues.end(), "pods keep to their queues", text);
   Check(run.attempt <= run.job->retry.max_attempts, "no more attempts than allowed", text);
+  Check(run.job->deadline.count() == 0 || now() < run.fire_time + run.job->deadline + kInstant || clock_stepped_ ||
+            !well(pod, kObeyed),
+        "nothing starts after its deadline", text);
   const auto found = rows_.find(run.key);
   const bool owned = found != rows_.end() && found->second.owner == session && found->second.fence == run.fence;
   const JobKey own = owned ? run.key : 0;
@@ -265,6 +287,10 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
     const Present& p = rows_[own].present;
     Check(p.fire_time != run.fire_time || p.lost < run.job->lost_limit, "no more deaths than allowed", text);
   }
+  if (own != 0 && rows_[own].present.fire_time == run.fire_time && rows_[own].present.attempt == run.attempt) {
+    Check(now() >= rows_[own].present.due_at || clock_stepped_ || disturbed_.contains(id),
+          "nothing starts before its own time", text);
+  }
   for (const Begun& b : before) {
     Check(b.cancelled || !live_.contains(b.session) || disturbed_.contains(id), "a living run is not run again", text);
   }
@@ -273,7 +299,9 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
           "runs of a job do not overlap", text);
   }
   before.push_back({session, run.fence});
-  running_[{&pod, run.id}] = {own, run.job->timeout.count() > 0, session, occurrence, run.fence};
+  running_[{&pod, run.id}] = {
+      own, run.job->timeout + run.job->deadline > Duration(0) || run.job->overlap == Overlap::kReplace, session,
+      occurrence, run.fence};
 }
 
 void Oracle::OnEnd(const SimPod& pod, RunId id) {

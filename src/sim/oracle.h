@@ -87,12 +87,16 @@ class Oracle final : public MemoryStoreObserver {
     Present present;
     LatePolicy late = LatePolicy::kRunOnce;
     int late_limit = 0;
-    Duration threshold{0};  // of lateness
-    Instant settled;        // the last settled point
-    Instant changed;        // from here on the last version counts
-    Instant pending;        // planned by the version before it
-    Instant wished;         // when a user last wanted something else of it
-    int in_spite = 0;       // runs that its owner started since
+    Duration threshold{0};              // of lateness
+    Duration later{0};                  // than its fire time an occurrence may be meant to start
+    std::optional<Duration> flex = {};  // so much later all occurrences start, if nothing else moves them
+    Duration deadline{0};
+    bool replaces = false;
+    Instant settled;   // the last settled point
+    Instant changed;   // from here on the last version counts
+    Instant pending;   // planned by the version before it
+    Instant wished;    // when a user last wanted something else of it
+    int in_spite = 0;  // runs that its owner started since
     std::pair<Instant, int> last;
     std::int64_t settled_total = 0;
     Fence fence = 0;
@@ -101,7 +105,7 @@ class Oracle final : public MemoryStoreObserver {
   };
   struct Running {
     JobKey key = 0;          // 0: of no row that its pod owned
-    bool stoppable = false;  // it has a timeout
+    bool stoppable = false;  // it has a timeout, a deadline or a successor that replaces it
     SessionId session = 0;
     Occurrence occurrence;
     Fence fence = 0;

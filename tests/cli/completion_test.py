@@ -28,7 +28,7 @@ class CompletionTest(program.CliTest):
     def test_bash(self):
         script = self.check("bash", "-n")
         self.assertEqual(self.complete(script, "pa"), ["pause"])
-        self.assertEqual(self.complete(script, "add", "--retry-d"), ["--retry-delay"])
+        self.assertEqual(self.complete(script, "add", "--retry-d"), ["--retry-delay", "--retry-delays"])
         self.assertEqual(self.complete(script, "completion", "f"), ["fish"])
         self.assertEqual(self.complete(script, "stress", "lo"), ["local"])
         (self.home / "escapement").symlink_to(program.PROGRAM)

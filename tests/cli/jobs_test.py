@@ -17,18 +17,20 @@ class JobsTest(program.CliTest):
 
     def test_every_option_reaches_the_job(self):
         self.run_cli("add", "full/ü", "every 1h anchor=2026-01-01T00:00:00Z", "--env", "A=1=2", "--env", "B=", "--directory",
-                     "/tmp", "--timeout", "90s", "--kill-grace", "1s", "--queue", "q", "--priority", "7",
+                     "/tmp", "--timeout", "90s", "--kill-grace", "1s", "--queue", "q", "--label", "gpu", "--priority", "7",
                      "--max-attempts", "3", "--retry-delay", "5s", "--retry-factor", "1.5", "--retry-max-delay", "1m",
                      "--retry-jitter", "0.25", "--retry-on", "failed", "--deadline", "2h",
                      "--late", "run_all", "--late-limit", "4", "--late-threshold", "10s", "--delivery", "at_most_once",
+                     "--jitter", "1m", "--flex", "20m", "--overlap", "replace", "--metadata", "tenant=acme", "--metadata", "x=",
                      "--lost-limit", "2", "--", "prog", "--json", "-x", "--", "[a,b]", "list")
         job = self.json("show", "full/ü", "--reveal")
         self.assertEqual(job["definition"], {
             "schedule": "every 1h anchor=2026-01-01T00:00:00Z", "command": ["prog", "--json", "-x", "--", "[a,b]", "list"],
-            "env": {"A": "1=2", "B": ""}, "directory": "/tmp", "kill_grace": "1s", "queue": "q", "priority": 7,
+            "env": {"A": "1=2", "B": ""}, "directory": "/tmp", "kill_grace": "1s", "queue": "q", "label": "gpu",
+            "metadata": {"tenant": "acme", "x": ""}, "priority": 7,
             "timeout": "1m30s", "deadline": "2h", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5,
             "retry_max_delay": "1m", "retry_jitter": 0.25, "retry_on": "failed",
-            "late": "run_all", "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2})
+            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all", "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2})
         self.assertEqual((job["name"], job["state"], job["version"], job["pod"]), ("full/ü", "active", 1, None))
 
     def test_a_list_of_delays_makes_one_attempt_more_than_it_has(self):

@@ -51,6 +51,21 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"timeout", [](JobDefinition& j) { j.timeout = -1s; }},
       {"deadline", [](JobDefinition& j) { j.deadline = -1us; }},
       {"lost_limit", [](JobDefinition& j) { j.lost_limit = 0; }},
+      {"label", [](JobDefinition& j) { j.label = "a\x1f"; }},
+      {"metadata", [](JobDefinition& j) { j.metadata[""] = "x"; }},
+      {"metadata", [](JobDefinition& j) { j.metadata["a\nb"] = "x"; }},
+      {"metadata.tenant", [](JobDefinition& j) { j.metadata["tenant"].assign(1001, 'x'); }},
+      {"metadata.tenant", [](JobDefinition& j) { j.metadata["tenant"] = "\xFF"; }},
+      {"metadata",
+       [](JobDefinition& j) {
+         for (int i = 0; i <= 50; ++i) j.metadata[std::to_string(i)] = "x";
+       }},
+      {"jitter", [](JobDefinition& j) { j.jitter = -1us; }},
+      {"jitter", [](JobDefinition& j) { j.jitter = 2s; }},
+      {"flex", [](JobDefinition& j) { j.flex = -1us; }},
+      {"flex", [](JobDefinition& j) { j.flex = 600ms, j.jitter = 500ms; }},
+      {"deadline", [](JobDefinition& j) { j.flex = 1s, j.deadline = 1s; }},
+      {"overlap", [](JobDefinition& j) { j.overlap = static_cast<Overlap>(2); }},
   };
   for (const Row& row : rows) {
     JobDefinition job = Plain();
@@ -97,7 +112,15 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   job.retry.jitter = *rc::gen::inRange(0, 11) / 10.0;
   job.retry.on = *rc::gen::element(RetryOn::kAny, RetryOn::kFailed, RetryOn::kTimedOut);
   job.timeout = Duration(*rc::gen::inRange(0, 10'000'000));
-  job.deadline = Duration(*rc::gen::inRange(0, 10'000'000));
+  job.deadline = Duration(*rc::gen::element(0, 1'000'001, 5'000'000));
+  job.label = *rc::gen::element<std::string>("", "gpu");
+  using Names = std::vector<std::string>;
+  for (const std::string& name : *rc::gen::element(Names{}, Names{"tenant"}, Names{"a b", "\"", "z"})) {
+    job.metadata[name] = *rc::gen::container<std::string>(rc::gen::inRange<char>(1, 127));
+  }
+  job.jitter = Duration(*rc::gen::inRange(0, 500'000));
+  job.flex = Duration(*rc::gen::inRange(0, 500'000));
+  job.overlap = *rc::gen::element(Overlap::kWait, Overlap::kReplace);
   job.lost_limit = *rc::gen::inRange(1, 10);
   if (*rc::gen::arbitrary<bool>()) job.schedule = Schedule::At(FromMicros(*rc::gen::inRange(0, 1'000'000'000))).value();
   const auto read = DefinitionFromJson(job.id, DefinitionToJson(job));

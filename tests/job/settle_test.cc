@@ -1,5 +1,8 @@
 #include "job/settle.h"
 
+#include <algorithm>
+#include <array>
+
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -392,6 +395,78 @@ RC_GTEST_PROP(Settle, ConservesPoints, ()) {
         now));
   }
   RC_ASSERT(settled == job.schedule.Count(kNoon, present.cursor + 1us));
+}
+
+// --- where in its window a job starts
+
+TEST(StartAt, LiesWithinJitterAndFlex) {
+  rc::check([] {
+    JobDefinition job = EveryTenSeconds();
+    job.id = *rc::gen::arbitrary<std::string>();
+    job.jitter = Duration(*rc::gen::inRange<std::int64_t>(0, 5'000'000));
+    job.flex = Duration(*rc::gen::inRange<std::int64_t>(0, 5'000'000));
+    const JobKey key = *rc::gen::positive<JobKey>();
+    const Instant start = StartAt(job, key, kNoon);
+    RC_ASSERT(start >= kNoon);
+    RC_ASSERT(start <= kNoon + job.jitter + job.flex);
+    RC_ASSERT(StartAt(job, key, kNoon) == start);
+    job.jitter = 0s;
+    RC_ASSERT(StartAt(job, key, kNoon) - kNoon == StartAt(job, key, kNoon + 24h) - (kNoon + 24h));
+  });
+}
+
+// Jobs that are made one after the other, or as every third or 150th of others, fill a window of an hour evenly.
+TEST(StartAt, FlexFillsTheWindowEvenly) {
+  JobDefinition job = EveryTenSeconds();
+  job.flex = 1h;
+  for (const JobKey stride : {1, 3, 150}) {
+    for (const JobKey first : {1, 77'777, 3'000'000}) {
+      std::array<int, 60> load{};
+      for (int i = 0; i < 10'000; ++i) {
+        const Duration later = StartAt(job, first + i * stride, kNoon) - kNoon;
+        ++load.at(static_cast<std::size_t>(later / 1min));
+      }
+      EXPECT_LE(*std::max_element(load.begin(), load.end()), 10'000 / 60 * 1.2) << first << " by " << stride;
+    }
+  }
+}
+
+TEST(StartAt, LatenessCountsFromIt) {
+  JobDefinition job = EveryTenSeconds();
+  job.late = LatePolicy::kSkip;
+  job.late_threshold = 2s;
+  Present present = AtNoon();
+  present.due_at = kNoon + 8s;
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon + 9s));
+  EXPECT_TRUE(SettleBeforeStart(job, present, kNoon + 11s));
+}
+
+// --- overlap
+
+TEST(Replace, OnlyTheNewestOfWhatIsDueRuns) {
+  JobDefinition job = EveryTenSeconds();
+  job.overlap = Overlap::kReplace;
+  job.late_threshold = 1h;
+  EXPECT_FALSE(SettleBeforeStart(job, AtNoon(), kNoon + 9s));
+  const auto s = SettleBeforeStart(job, AtNoon(), kNoon + 25s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kSkippedOverlapped);
+  EXPECT_EQ(s->run->settles, 2);
+  EXPECT_EQ(s->next.fire_time, kNoon + 20s);
+  EXPECT_TRUE(SettleBeforeStart(job, AtNoon(), kNoon + 10s)) << "the next is due in this very instant";
+}
+
+TEST(Replace, WhatWasBegunIsCancelledWhenTheNextIsDue) {
+  JobDefinition job = EveryTenSeconds();
+  job.overlap = Overlap::kReplace;
+  Present present = AtNoon();
+  present.attempt = 2;
+  EXPECT_FALSE(SettleBeforeStart(job, present, kNoon + 9s));
+  const auto s = SettleBeforeStart(job, present, kNoon + 10s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kCancelled);
+  EXPECT_EQ(s->run->settles, 1);
+  EXPECT_EQ(s->next.fire_time, kNoon + 10s);
 }
 
 }  // namespace

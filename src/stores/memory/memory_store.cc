@@ -13,6 +13,7 @@
 
 #include "job/audit.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "job/text.h"
 
 namespace escapement {
@@ -391,11 +392,15 @@ class MemoryStore final : public JobStore {
     std::vector<Row*> chosen;
     const auto limit = static_cast<std::size_t>(std::max(request.limit, 0));
     const std::set<std::string_view> queues(request.queues.begin(), request.queues.end());
-    const auto wanted = [&](JobKey key) { return queues.contains(state_->Find(key)->definition->queue); };
-    // What is due, by priority; then what will be due soon, by time.
+    const auto wanted = [&](JobKey key) { return queues.contains(QueueKey(*state_->Find(key)->definition)); };
+    // What is due, by priority; then what will be due soon, by time. Or all by time.
     std::set<std::pair<Instant, JobKey>> soon;
     for (const auto& [priority, rows] : state_->claimable) {
+      if (priority <= request.above) continue;
       auto it = rows.begin();
+      for (std::size_t n = 0; request.oldest_first && it != rows.end() && it->first <= now && n < limit; ++it) {
+        if (wanted(it->second)) soon.insert(*it), ++n;
+      }
       for (; it != rows.end() && it->first <= now && chosen.size() < limit; ++it) {
         if (wanted(it->second)) chosen.push_back(state_->Find(it->second));
       }

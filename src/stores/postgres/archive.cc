@@ -6,6 +6,7 @@
 
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
 #include "stores/postgres/job_rows.h"
@@ -143,12 +144,14 @@ Status ImportJobs(Connection& db, const std::vector<ArchivedJob>& jobs) {
     versions.push_back({&job, p.version, p.planned_from, std::nullopt, std::nullopt, DefinitionToJson(job.definition)});
   }
   const std::size_t n = jobs.size();
+  std::vector<std::string> queues;
+  for (const ArchivedJob& job : jobs) queues.push_back(QueueKey(job.definition));
   const auto job_text = [&](auto get) {
     return [&jobs, get](std::size_t i) { return std::string_view(get(jobs[i])); };
   };
   Params p;
   p.AddArray<std::string_view>(n, job_text([](const ArchivedJob& j) -> const auto& { return j.definition.id; }));
-  p.AddArray<std::string_view>(n, job_text([](const ArchivedJob& j) -> const auto& { return j.definition.queue; }));
+  p.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(queues[i]); });
   p.AddArray<std::int16_t>(n, [&](std::size_t i) { return static_cast<std::int16_t>(jobs[i].definition.priority); });
   p.AddArray<std::int16_t>(n, [&](std::size_t i) { return static_cast<std::int16_t>(jobs[i].state); });
   p.AddArray<std::int32_t>(n, [&](std::size_t i) { return jobs[i].present.version; });

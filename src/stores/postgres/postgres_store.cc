@@ -10,6 +10,7 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "job/text.h"
 #include "postgres/connection.h"
 #include "stores/postgres/archive.h"
@@ -150,6 +151,7 @@ class PostgresStore : public JobStore {
     std::vector<std::string> queues = request.queues;
     for (const std::string& queue : request.queues) queues.push_back('\x01' + queue);  // of triggered runs
     params.AddArray<std::string_view>(queues.size(), [&](std::size_t i) { return std::string_view(queues[i]); });
+    params.Add(request.oldest_first).Add(request.above);
     auto rows = Retried(kClaim, params);
     if (!rows) return tl::unexpected(rows.error());
     return postgres::ReadClaimed(*rows);
@@ -210,6 +212,7 @@ class PostgresStore : public JobStore {
     if (!now) return tl::unexpected(now.error());
     struct Row {
       std::string definition;
+      std::string queue;
       Instant cursor;
       std::optional<Instant> fire;
     };
@@ -223,7 +226,7 @@ class PostgresStore : public JobStore {
       }
       const Schedule schedule = jobs[i].schedule.AnchoredAt(*now);
       const Instant cursor = schedule.FirstCursor(*now);
-      rows.push_back({DefinitionToJson(jobs[i]), cursor, schedule.Next(cursor)});
+      rows.push_back({DefinitionToJson(jobs[i]), QueueKey(jobs[i]), cursor, schedule.Next(cursor)});
     }
     std::vector<std::size_t> ask(jobs.size());
     std::iota(ask.begin(), ask.end(), std::size_t{0});
@@ -234,7 +237,7 @@ class PostgresStore : public JobStore {
       Params params;
       params.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(jobs[ask[i]].id); });
       params.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(rows[ask[i]].definition); });
-      params.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(jobs[ask[i]].queue); });
+      params.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(rows[ask[i]].queue); });
       params.AddArray<std::int16_t>(n, [&](std::size_t i) { return static_cast<std::int16_t>(jobs[ask[i]].priority); });
       params.AddArray<double>(n, [&](std::size_t i) { return jobs[ask[i]].schedule.Rate(); });
       params.AddArray<Instant>(n, [&](std::size_t i) { return rows[ask[i]].cursor; });
@@ -276,7 +279,7 @@ class PostgresStore : public JobStore {
     auto child = TriggeredDefinition(job->definition, *now, payload);
     if (!child) return tl::unexpected(child.error());
     Params params;
-    params.Add(id).Add(DefinitionToJson(*child)).Add(child->queue).Add(child->priority).Add(*now);
+    params.Add(id).Add(DefinitionToJson(*child)).Add(QueueKey(*child)).Add(child->priority).Add(*now);
     auto made = Retried(kTrigger, params);
     if (!made) return tl::unexpected(made.error());
     return made->size() == 0 ? NoSuchJob(id) : Status();

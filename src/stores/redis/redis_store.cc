@@ -13,6 +13,7 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
 #include "redis/redis_nodes.h"
@@ -384,7 +385,7 @@ class RedisStore final : public JobStore {
         const Schedule grid = job.schedule.AnchoredAt(now);
         const Instant cursor = grid.FirstCursor(now);
         const auto first = grid.Next(cursor);
-        Add(call, {job.id, std::move(texts[i]), job.schedule.ToString(), job.queue, std::to_string(job.priority),
+        Add(call, {job.id, std::move(texts[i]), job.schedule.ToString(), QueueKey(job), std::to_string(job.priority),
                    RateText(job.schedule), Text(cursor), first ? Text(*first) : "", Text(now)});
       }
     }
@@ -441,7 +442,7 @@ class RedisStore final : public JobStore {
           {ShardPrefix(shard),
            kTrigger,
            {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
-            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), child->queue,
+            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
             std::to_string(child->priority), Text(child->schedule.FirstCursor(*now))}});
       if (!reply) return tl::unexpected(reply.error());
       if (reply->integer == 1) return {};
@@ -865,8 +866,9 @@ class RedisStore final : public JobStore {
   // --- claims
 
   static std::vector<std::string> ClaimArguments(const ClaimRequest& request, std::size_t limit, bool look) {
-    std::vector<std::string> arguments = {Text(request.session), Text(std::int64_t{request.horizon.count()}),
-                                          std::to_string(limit), Text(look)};
+    std::vector<std::string> arguments = {Text(request.session),      Text(std::int64_t{request.horizon.count()}),
+                                          std::to_string(limit),      Text(look),
+                                          Text(request.oldest_first), std::to_string(request.above)};
     arguments.insert(arguments.end(), request.queues.begin(), request.queues.end());
     return arguments;
   }
@@ -1135,7 +1137,7 @@ class RedisStore final : public JobStore {
     Add(call, {d.id,
                std::move(text),
                d.schedule.ToString(),
-               d.queue,
+               QueueKey(d),
                std::to_string(d.priority),
                RateText(d.schedule),
                std::to_string(static_cast<int>(job.state)),

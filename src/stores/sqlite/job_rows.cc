@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "job/definition_json.h"
+#include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
 #include "stores/sqlite/statements.h"
@@ -102,7 +103,7 @@ JobKey JobRows::Insert(const NewRow& row) {
   const JobDefinition& d = row.definition;
   const Present& p = row.present;
   const JobRow unowned{.state = row.state, .present = p};
-  tx_.Run(sql::kInsert, d.id, row.parent, d.queue, d.priority, static_cast<int>(row.state), p.version, p.attempt,
+  tx_.Run(sql::kInsert, d.id, row.parent, QueueKey(d), d.priority, static_cast<int>(row.state), p.version, p.attempt,
           p.lost, p.begun, p.to_plan, p.created_at, p.planned_from, p.cursor, p.fire_time, p.due_at, unowned.ClaimAt(),
           FirstFence(d.id), row.settled_total, d.schedule.Rate());
   const JobKey key = tx_.last_key();

@@ -11,6 +11,7 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/queue_key.h"
 #include "job/sound.h"
 #include "sqlite/database.h"
 #include "stores/sqlite/job_rows.h"
@@ -555,11 +556,12 @@ class SqliteStore final : public JobStore {
       found.clear();
     };
     const Instant due = now + Duration(1);
-    for (int priority = kMostPriorities; priority >= 0 && chosen.size() < limit; --priority) {
+    for (int priority = kMostPriorities; priority > request.above && chosen.size() < limit; --priority) {
       look(priority, kBeginning, due);
-      take();
+      if (!request.oldest_first) take();
     }
-    for (int priority = kMostPriorities; priority >= 0 && chosen.size() < limit; --priority) {
+    take();
+    for (int priority = kMostPriorities; priority > request.above && chosen.size() < limit; --priority) {
       look(priority, due, now + request.horizon);
     }
     take();
@@ -639,7 +641,7 @@ class SqliteStore final : public JobStore {
     row->present.planned_from = rows.now();
     if (row->state == JobState::kFinished) row->state = JobState::kActive;
     tx.Run(sql::kChangeDefinition, row->key, json);
-    tx.Run(sql::kChangeLists, row->key, job.queue, job.priority, job.schedule.Rate());
+    tx.Run(sql::kChangeLists, row->key, QueueKey(job), job.priority, job.schedule.Rate());
     rows.Save(*row);
     return EnqueueOutcome::kUpdated;
   }

@@ -4,21 +4,21 @@
 -- other's rows; a row taken since the snapshot fails the recheck of claim_at.
 -- Behind a backlog, when more is due than may be claimed, the higher priority goes first; otherwise all that is due is
 -- among the earliest. The two ways exclude each other.
--- $1 session, $2 horizon in microseconds, $3 limit, $4 queues, those of triggered runs among them. No row: the session is ended. Null key: nothing due.
+-- $1 session, $2 horizon in microseconds, $3 limit, $4 queues, those of triggered runs among them, $5 by time alone, $6 only higher priorities than this. No row: the session is ended. Null key: nothing due.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
 ), backlog AS MATERIALIZED (
-  SELECT count(*) > $3 AS found FROM (
-    SELECT FROM escapement.jobs WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4) LIMIT $3 + 1) AS due
+  SELECT count(*) > $3 AND NOT $5 AS found FROM (
+    SELECT FROM escapement.jobs WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4) AND priority > $6 LIMIT $3 + 1) AS due
 ), earliest AS MATERIALIZED (
   SELECT key FROM escapement.jobs
-  WHERE claim_at IS NOT NULL AND claim_at < now() + $2 * interval '1 microsecond' AND queue = ANY ($4)
+  WHERE claim_at IS NOT NULL AND claim_at < now() + $2 * interval '1 microsecond' AND queue = ANY ($4) AND priority > $6
     AND EXISTS (SELECT FROM live) AND NOT (SELECT found FROM backlog)
   ORDER BY claim_at LIMIT $3
   FOR NO KEY UPDATE SKIP LOCKED
 ), highest AS MATERIALIZED (
   SELECT key FROM escapement.jobs
-  WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4)
+  WHERE claim_at IS NOT NULL AND claim_at <= now() AND queue = ANY ($4) AND priority > $6
     AND EXISTS (SELECT FROM live) AND (SELECT found FROM backlog)
   ORDER BY priority DESC, claim_at LIMIT $3
   FOR NO KEY UPDATE SKIP LOCKED

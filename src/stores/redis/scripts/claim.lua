@@ -1,7 +1,8 @@
 -- Claims jobs: what is due, by priority and then by time; then what will be due within the horizon, by time.
 -- Safe when many run it: a row is claimed and taken out of the index of claimable rows in one step. The session's marker
 -- is looked up in the same script, so a claim that runs after the session was ended here claims nothing.
--- ARGV: session, horizon, limit, '1' only to look, queues...
+-- ARGV: session, horizon, limit, '1' only to look, '1' what is due goes by time alone, only higher
+-- priorities than this, queues...
 -- Answers the time, '1' if the session is live, then only to look: class and order of each candidate; else its rows.
 local now = Now()
 if not call('HGET', P .. 's', ARGV[1]) then return {now, '0'} end
@@ -13,21 +14,28 @@ local function Take(found)
   for i = 1, math.min(#found, limit - #chosen) do chosen[#chosen + 1] = found[i] end
 end
 local function Candidates(found, priority, rank, from, to)
-  for q = 5, #ARGV do
+  for q = 7, #ARGV do
     local index = P .. 'c:' .. priority .. ':' .. ARGV[q]
     local pairs_ = call('ZRANGEBYSCORE', index, from, to, 'WITHSCORES', 'LIMIT', 0, limit - #chosen)
     for i = 1, #pairs_, 2 do found[#found + 1] = {pairs_[i], tonumber(pairs_[i + 1]), index, rank} end
   end
 end
-for priority = 10, 0, -1 do
+local lowest = tonumber(ARGV[6]) + 1
+local due = {}
+for priority = 10, lowest, -1 do
   if #chosen >= limit then break end
-  local due = {}
-  Candidates(due, priority, 10 - priority, '-inf', now)
-  Take(due)
+  if ARGV[5] == '1' then
+    Candidates(due, priority, 0, '-inf', now)
+  else
+    due = {}
+    Candidates(due, priority, 10 - priority, '-inf', now)
+    Take(due)
+  end
 end
+if ARGV[5] == '1' then Take(due) end
 if #chosen < limit then
   local soon = {}
-  for priority = 10, 0, -1 do Candidates(soon, priority, 11, '(' .. now, '(' .. Add(now, ARGV[2])) end
+  for priority = 10, lowest, -1 do Candidates(soon, priority, 11, '(' .. now, '(' .. Add(now, ARGV[2])) end
   Take(soon)
 end
 local reply = {now, '1'}
