@@ -147,7 +147,7 @@ Moves Compare(const Schedule& now, const Schedule& then, Instant from, Instant t
 // The run that a job has planned, if it is not one of its schedule.
 Moves Planned(const JobInfo& job) {
   Moves moves;
-  const Schedule& grid = job.definition.schedule;
+  const Schedule grid = job.definition.schedule.AnchoredAt(job.created_at);
   if (job.fire_time && grid.Count(*job.fire_time, *job.fire_time + Duration(1)) == 0) {
     moves.runs.emplace_back(job.fire_time, grid.Next(job.cursor));
   }
@@ -156,7 +156,7 @@ Moves Planned(const JobInfo& job) {
 
 // None for a job that has no runs to come, or no local times.
 Result<Moves> MovesOf(const JobInfo& job, const MovesOptions& o, Instant now) {
-  const Schedule& schedule = job.definition.schedule;
+  const Schedule schedule = job.definition.schedule.AnchoredAt(job.created_at);
   if (!job.fire_time || schedule.ZoneName().empty()) return Moves();
   if (!o.tzdata) return Planned(job);
   auto other = schedule.WithTzdata(std::filesystem::absolute(*o.tzdata).string());

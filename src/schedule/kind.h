@@ -35,17 +35,33 @@ class Schedule::Kind {
   // Null: this kind has no zone.
   virtual Result<std::shared_ptr<const Kind>> WithTzdata(const std::string&) const { return nullptr; }
 
+  static const std::shared_ptr<const Kind>& Of(const Schedule& schedule) { return schedule.kind_; }
+
  protected:
   static Schedule Wrap(std::shared_ptr<const Kind> kind) { return Schedule(std::move(kind)); }
 };
 
+// Which of another schedule's points there are. None of them: the schedule itself.
+struct Bounds {
+  std::optional<Instant> start = {};       // no point before it
+  std::optional<Instant> end = {};         // none at or after it
+  std::optional<std::int64_t> count = {};  // the first so many from `start` on, or since the job was created
+  friend bool operator==(const Bounds&, const Bounds&) = default;
+};
+// kInvalidArgument for bounds that leave no point.
+Result<Schedule> MakeBounded(const Schedule& schedule, const Bounds& bounds);
+
 // Read what follows the kind's name in the text of a schedule.
 Result<Schedule> ParseEvery(std::string_view options);
 Result<Schedule> ParseAt(std::string_view options);
+Result<Schedule> ParseIn(std::string_view options);
 
 // `options` lies in `whole`: errors say the column there.
 Result<Schedule> ParseCron(std::string_view whole, std::string_view options);
 Result<Schedule> ParseCalendar(std::string_view whole, std::string_view options);
+
+// Blanks start=, count= and, if `with_end`, end= out of `text`, so that columns stay, and reads them.
+Result<Bounds> TakeBounds(std::string* text, bool with_end);
 
 // Takes the first word off `text`; empty at the end.
 std::string_view TakeWord(std::string_view& text);

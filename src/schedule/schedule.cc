@@ -24,14 +24,25 @@ Result<Schedule> ParseKind(std::string_view text) {
   if (text.size() > kLongestText) return Fail(Code::kInvalidArgument, "is longer than 4096 bytes");
   std::string_view rest = text;
   const std::string_view kind = TakeWord(rest);
-  if (kind == "every") return ParseEvery(rest);
   if (kind == "at") return ParseAt(rest);
-  if (kind == "cron") return ParseCron(text, rest);
-  if (kind == "calendar") return ParseCalendar(text, rest);
-  if (IsCrontabLine(kind)) return ParseCron(text, text);
-  return Fail(Code::kInvalidArgument,
-              "must begin with 'every', 'at', 'cron' or 'calendar', for example 'every 1s', 'at 2026-11-24T10:00:00Z', "
-              "'cron 0 3 * * mon-fri zone=Europe/Berlin' or 'calendar day=last fri hour=17'");
+  if (kind == "in") return ParseIn(rest);
+  std::string plain(text);
+  const auto bounds = TakeBounds(&plain, /*with_end=*/kind != "every");
+  if (!bounds) return tl::unexpected(bounds.error());
+  const std::string_view whole = plain;
+  rest = whole;
+  TakeWord(rest);
+  const auto schedule = [&]() -> Result<Schedule> {
+    if (kind == "every") return ParseEvery(rest);
+    if (kind == "cron") return ParseCron(whole, rest);
+    if (kind == "calendar") return ParseCalendar(whole, rest);
+    if (IsCrontabLine(kind)) return ParseCron(whole, whole);
+    return Fail(Code::kInvalidArgument,
+                "must begin with 'every', 'at', 'in', 'cron' or 'calendar', for example 'every 1s', "
+                "'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin' or 'calendar day=last "
+                "fri hour=17'");
+  }();
+  return schedule ? MakeBounded(*schedule, *bounds) : schedule;
 }
 
 }  // namespace

@@ -106,6 +106,91 @@ TEST(At, FiresOnceWheneverItWasCreated) {
   EXPECT_FALSE(Schedule::At(FromMicros(-1)));
 }
 
+TEST(In, FiresOnceSoLongAfterTheJobWasCreated) {
+  const auto schedule = Schedule::Parse("in 10m").value();
+  EXPECT_EQ(schedule.ToString(), "in 10m");
+  EXPECT_EQ(schedule.Describe(), "once, 10m after the job is made");
+  const auto grid = schedule.AnchoredAt(kNoon);
+  EXPECT_EQ(grid.ToString(), "in 10m") << "the implied anchor belongs to the job";
+  EXPECT_EQ(grid.Next(grid.FirstCursor(kNoon)), kNoon + 10min);
+  EXPECT_EQ(grid.Next(kNoon + 10min), std::nullopt);
+  EXPECT_EQ(grid.Last(kNoon + 10min), std::nullopt);
+  EXPECT_EQ(grid.Last(kLatest), kNoon + 10min);
+  EXPECT_EQ(grid.Count(kEarliest, kLatest), 1);
+  EXPECT_EQ(grid.Count(kNoon + 10min + 1us, kLatest), 0);
+  EXPECT_EQ(grid.Rate(), 0);
+  EXPECT_EQ(grid.Spacing(), 0us);
+  const auto at_once = Schedule::Parse("in 0s").value().AnchoredAt(kNoon);
+  EXPECT_EQ(at_once.Next(at_once.FirstCursor(kNoon)), kNoon);
+  const auto never = schedule.AnchoredAt(At("9999-12-31T23:55:00Z"));
+  EXPECT_EQ(never.Next(kEarliest), std::nullopt) << "there is no year 10000";
+  EXPECT_EQ(never.Count(kEarliest, kLatest), 0);
+}
+
+std::vector<Instant> PointsOf(const Schedule& grid, Instant created) {
+  std::vector<Instant> points;
+  for (auto next = grid.Next(grid.FirstCursor(created)); next && points.size() < 100; next = grid.Next(*next)) {
+    points.push_back(*next);
+  }
+  return points;
+}
+
+TEST(Bounds, LeaveOutWhatLiesBeforeTheStartAndAfterTheEnd) {
+  const auto schedule = Schedule::Parse("cron 0 3 * * * start=2026-11-24T03:00:00Z end=2026-11-26T03:00:00Z").value();
+  const Instant first = At("2026-11-24T03:00:00Z");
+  EXPECT_EQ(PointsOf(schedule, first - 72h), (std::vector{first, first + 24h}));
+  EXPECT_EQ(schedule.Next(kEarliest), first);
+  EXPECT_EQ(schedule.Last(kLatest), first + 24h);
+  EXPECT_EQ(schedule.Last(first), std::nullopt);
+  EXPECT_EQ(schedule.Count(kEarliest, kLatest), 2);
+  EXPECT_EQ(schedule.Count(first + 1us, kLatest), 1);
+}
+
+TEST(Bounds, CountFromTheStartEvenWhatPassedBeforeTheJobWasMade) {
+  const auto schedule = Schedule::Parse("@hourly start=2026-11-24T10:00:00Z count=4").value();
+  EXPECT_EQ(PointsOf(schedule.AnchoredAt(kNoon), kNoon), (std::vector{kNoon, kNoon + 1h}));
+}
+
+TEST(Bounds, CountFromTheCreationOfTheJobWithoutAStart) {
+  const auto cron = Schedule::Parse("@hourly count=3").value().AnchoredAt(kNoon);
+  EXPECT_EQ(PointsOf(cron, kNoon), (std::vector{kNoon, kNoon + 1h, kNoon + 2h}));
+  const auto every = Schedule::Parse("every 1h count=2").value().AnchoredAt(kNoon);
+  EXPECT_EQ(PointsOf(every, kNoon), (std::vector{kNoon + 1h, kNoon + 2h}));
+  EXPECT_EQ(every.AnchoredAt(kNoon + 1h).Last(kLatest), kNoon + 3h) << "it is anchored anew";
+  EXPECT_EQ(cron.Count(kEarliest, kLatest), 3);
+}
+
+TEST(Bounds, AreReadBackAndSaidInWords) {
+  for (const auto& [text, best, words] : std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"count=2 every 1h", "", ""},
+           {"every 1h  count=2 anchor=2026-01-01T00:00:00Z start=2026-01-02T00:00:00Z",
+            "every 1h anchor=2026-01-01T00:00:00Z start=2026-01-02T00:00:00Z count=2",
+            "every 1h from 2026-01-01T00:00:00Z, not before 2026-01-02T00:00:00Z, 2 times"},
+           {"every 1h end=2026-01-01T00:00:00Z", "every 1h end=2026-01-01T00:00:00Z",
+            "every 1h, before 2026-01-01T00:00:00Z"},
+           {"0 3 * * * count=1 zone=Europe/Berlin", "cron 0 3 * * * zone=Europe/Berlin count=1",
+            "at 03:00, Europe/Berlin time, once"},
+           {"calendar hour=3 end=2027-01-01T00:00:00Z", "calendar hour=3 end=2027-01-01T00:00:00Z",
+            "at 03:00, UTC, before 2027-01-01T00:00:00Z"},
+       }) {
+    const auto schedule = Schedule::Parse(text);
+    if (best.empty()) {
+      EXPECT_FALSE(schedule) << text;
+      continue;
+    }
+    ASSERT_TRUE(schedule) << schedule.error().message;
+    EXPECT_EQ(schedule->ToString(), best);
+    EXPECT_EQ(schedule->Describe(), words);
+    EXPECT_EQ(Schedule::Parse(best).value().ToString(), best);
+  }
+}
+
+TEST(Bounds, KeepTheJobsOwnHash) {
+  const auto schedule = Schedule::Parse("cron H H * * * count=2").value().ForJob("backup");
+  EXPECT_EQ(schedule.ToString(), Schedule::Parse("cron H H * * *").value().ForJob("backup").ToString() + " count=2");
+  EXPECT_EQ(PointsOf(schedule.AnchoredAt(kNoon), kNoon).size(), 2);
+}
+
 TEST(Parse, ReadsTheDocumentedText) {
   const auto schedule =
       Schedule::Parse("every 1s anchor=2026-01-01T00:00:00Z phase=10ms end=2026-01-02T00:00:00Z").value();
@@ -127,6 +212,19 @@ TEST(Parse, SaysWhatIsWrong) {
            {"every 1s colour=red", "colour"},
            {"every 1s phase=0s phase=1ms", "twice"},
            {"every 1s end=tomorrow", "end"},
+           {"every 1s count=0", "count"},
+           {"every 1s count=2 count=2", "twice"},
+           {"every 1s count=many", "many"},
+           {"every 1s start=soon", "start"},
+           {"0 3 * * * start=2026-01-02T00:00:00Z end=2026-01-02T00:00:00Z", "after start"},
+           {"0 0 0 1 1 ? 2026 start=2027-01-01T00:00:00Z", "never fires"},
+           {"0 99 * * * count=2", "column 3"},
+           {"count=2 0 99 * * *", "every"},
+           {"at 2026-01-01T00:00:00Z count=2", "count"},
+           {"in", "time to wait"},
+           {"in -1s", "time to wait"},
+           {"in 521w", "520w"},
+           {"in 5m count=2", "count"},
            {"at", "instant"},
            {"at noon", "noon"},
            {"at 2026-01-01T00:00:00Z again", "again"},
@@ -168,6 +266,42 @@ RC_GTEST_PROP(Every, AgreesWithAWalkOverTheGrid, ()) {
   const auto last = lower(from);
   RC_ASSERT(schedule.Last(from) == (last == points.begin() ? std::nullopt : std::optional(*(last - 1))));
   RC_ASSERT(schedule.Count(from, to) == std::max<std::int64_t>(0, lower(to) - lower(from)));
+}
+
+RC_GTEST_PROP(Bounds, AgreeWithAWalkOverTheGrid, ()) {
+  const std::string inner = "every 7ms anchor=2026-11-24T11:59:59.99Z";
+  const auto all = Schedule::Parse(inner).value();
+  const Instant created = kNoon + Duration(*rc::gen::inRange(-50'000, 50'000));
+  const Instant start = kNoon + Duration(*rc::gen::inRange(-50'000, 50'000));
+  const Instant end = kNoon + Duration(*rc::gen::inRange(60'000, 300'000));
+  const auto count = *rc::gen::inRange<std::size_t>(1, 60);
+  const bool has_start = *rc::gen::arbitrary<bool>();
+  const bool has_end = *rc::gen::arbitrary<bool>();
+  const bool has_count = *rc::gen::arbitrary<bool>();
+  std::string text = inner;
+  if (has_start) text += " start=" + FormatInstant(start);
+  if (has_end) text += " end=" + FormatInstant(end);
+  if (has_count) text += " count=" + std::to_string(count);
+  const auto read = Schedule::Parse(text);
+  RC_ASSERT(read.has_value());
+  RC_ASSERT(Schedule::Parse(read->ToString()).value() == *read);
+  const auto bounded = read->AnchoredAt(created);
+  std::vector<Instant> points;
+  for (auto p = all.Next((has_start ? start : created) - 1us); p && *p < kNoon + 600ms; p = all.Next(*p)) {
+    if (has_count && points.size() == count) break;
+    if (!has_end || *p < end) points.push_back(*p);
+  }
+  const Instant from = std::max(created, kNoon + Duration(*rc::gen::inRange(-60'000, 350'000)));
+  const Instant to = from + Duration(*rc::gen::inRange(0, 200'000));
+  const auto lower = [&](Instant t) { return std::lower_bound(points.begin(), points.end(), t); };
+  const auto next = std::upper_bound(points.begin(), points.end(), from);
+  if (next != points.end()) {
+    RC_ASSERT(bounded.Next(from) == *next);
+  } else if (has_end || has_count) {
+    RC_ASSERT(!bounded.Next(from));
+  }
+  RC_ASSERT(bounded.Count(from, to) == lower(to) - lower(from));
+  if (lower(to) != lower(from)) RC_ASSERT(bounded.Last(to) == *(lower(to) - 1));
 }
 
 RC_GTEST_PROP(Every, NextIsLaterAndMonotone, (std::int64_t a, std::int64_t b)) {
