@@ -75,7 +75,7 @@ void WarnIfOver(const JobDefinition& job, Instant now);
 inline constexpr const char* kScheduleHelp =
     "'every 1h30m', 'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin', 'calendar day=last "
     "fri "
-    "hour=17'";
+    "hour=17', 'rrule DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=WEEKLY;BYDAY=MO,FR'";
 
 Instant SystemNow();
 

@@ -59,6 +59,8 @@ Result<Schedule> ParseIn(std::string_view options);
 // `options` lies in `whole`: errors say the column there.
 Result<Schedule> ParseCron(std::string_view whole, std::string_view options);
 Result<Schedule> ParseCalendar(std::string_view whole, std::string_view options);
+// With the word rrule before it, or without.
+Result<Schedule> ParseRrule(std::string_view text);
 
 // Blanks start=, count= and, if `with_end`, end= out of `text`, so that columns stay, and reads them.
 Result<Bounds> TakeBounds(std::string* text, bool with_end);

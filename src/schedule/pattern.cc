@@ -2,51 +2,14 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
+
+#include "schedule/dates.h"
 
 namespace escapement {
 namespace {
 
-constexpr Seconds kDay = 86'400;
 constexpr int kFirstYear = 1969;
 constexpr int kLastYear = 10'000;
-
-struct Date {
-  int year;
-  unsigned month;  // 1 to 12
-  unsigned day;    // 1 to 31
-};
-
-// Days since 1970-01-01.
-std::int64_t DayNumber(int year, unsigned month, unsigned day) {
-  return std::chrono::sys_days(std::chrono::year(year) / static_cast<int>(month) / static_cast<int>(day))
-      .time_since_epoch()
-      .count();
-}
-
-Date DateOf(std::int64_t day_number) {
-  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day_number))};
-  return {static_cast<int>(date.year()), static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day())};
-}
-
-std::int64_t FloorDiv(std::int64_t a, std::int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
-template <typename Bits>
-Bits From(Bits bits, int low) {  // those at or above `low`
-  return low >= static_cast<int>(sizeof(Bits) * 8) ? Bits{0} : static_cast<Bits>(bits >> low << low);
-}
-template <typename Bits>
-Bits Below(Bits bits, int high) {
-  return static_cast<Bits>(bits & ~From(static_cast<Bits>(~Bits{0}), high));
-}
-template <typename Bits>
-int Lowest(Bits bits) {
-  return std::countr_zero(bits);
-}
-template <typename Bits>
-int Highest(Bits bits) {
-  return std::bit_width(bits) - 1;
-}
 
 // The least distance of two neighbours, if there are two.
 Seconds LeastStep(std::uint64_t bits) {
@@ -57,11 +20,6 @@ Seconds LeastStep(std::uint64_t bits) {
     before = Lowest(rest);
   }
   return least;
-}
-
-unsigned LengthOf(int year, unsigned month) {
-  constexpr unsigned kLengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-  return month == 2 && std::chrono::year(year).is_leap() ? 29 : kLengths[month - 1];
 }
 
 // A month as sets of days see it.

@@ -20,6 +20,13 @@ bool IsCrontabLine(std::string_view word) {
                             (word.front() >= '0' && word.front() <= '9') || word.front() == 'H'));
 }
 
+// The properties of iCalendar, on one line or on several, with the word rrule or without.
+bool IsRrule(std::string_view text) {
+  text = text.substr(std::min(text.find_first_not_of(' '), text.size()));
+  const std::string_view word = text.substr(0, text.find_first_of(" \t\r\n"));
+  return word == "rrule" || word.starts_with("DTSTART") || word.starts_with("RRULE:");
+}
+
 Result<Schedule> ParseKind(std::string_view text) {
   if (text.size() > kLongestText) return Fail(Code::kInvalidArgument, "is longer than 4096 bytes");
   std::string_view rest = text;
@@ -36,11 +43,12 @@ Result<Schedule> ParseKind(std::string_view text) {
     if (kind == "every") return ParseEvery(rest);
     if (kind == "cron") return ParseCron(whole, rest);
     if (kind == "calendar") return ParseCalendar(whole, rest);
+    if (IsRrule(whole)) return ParseRrule(whole);
     if (IsCrontabLine(kind)) return ParseCron(whole, whole);
     return Fail(Code::kInvalidArgument,
-                "must begin with 'every', 'at', 'in', 'cron' or 'calendar', for example 'every 1s', "
-                "'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin' or 'calendar day=last "
-                "fri hour=17'");
+                "must begin with 'every', 'at', 'in', 'cron', 'calendar' or 'rrule', for example 'every 1s', 'at "
+                "2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin', 'calendar day=last fri "
+                "hour=17' or 'rrule DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=WEEKLY;BYDAY=MO,FR'");
   }();
   return schedule ? MakeBounded(*schedule, *bounds) : schedule;
 }

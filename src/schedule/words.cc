@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "schedule/dates.h"
+
 namespace escapement {
 namespace {
 
@@ -193,6 +195,104 @@ std::string InWords(const Pattern& p) {
     }
     text += " in " + Joined(years);
   }
+  return text;
+}
+
+namespace {
+
+// "last", "2nd last", "3rd".
+std::string FromEnds(int n) {
+  if (n > 0) return Ordinal(n);
+  return n == -1 ? "last" : Ordinal(-n) + " last";
+}
+
+std::string Numbers(const std::vector<int>& numbers) {
+  std::vector<std::string> parts;
+  for (const int n : numbers) parts.push_back("the " + FromEnds(n));
+  return Joined(parts);
+}
+
+std::string LocalTime(Seconds at) {
+  const Date date = DateOf(FloorDiv(at, kDay));
+  const Seconds time = FloorMod(at, kDay);
+  std::string text =
+      fmt::format("{:04}-{:02}-{:02} {:02}:{:02}", date.year, date.month, date.day, time / 3600, time / 60 % 60);
+  if (time % 60 != 0) text += fmt::format(":{:02}", time % 60);
+  return text;
+}
+
+std::string RuleDays(const Rule& rule) {
+  std::string text;
+  if (!rule.weekdays.empty()) {
+    std::uint64_t plain = 0;  // from Monday
+    std::vector<std::string> parts;
+    for (const RuleWeekday& day : rule.weekdays) {
+      if (day.nth == 0) plain |= std::uint64_t{1} << (day.weekday + 6) % 7;
+    }
+    if (plain != 0) parts = Runs(plain, 0, 7, [](int n) { return std::string(kWeekdays[(n + 1) % 7]); });
+    for (const RuleWeekday& day : rule.weekdays) {
+      if (day.nth != 0) parts.push_back(fmt::format("the {} {}", FromEnds(day.nth), kWeekdays[day.weekday]));
+    }
+    text += " on " + Joined(parts);
+  }
+  if (!rule.month_days.empty()) {
+    text += fmt::format("{} {} day of the month", text.empty() ? " on" : ", if it is", Numbers(rule.month_days));
+  }
+  if (!rule.year_days.empty()) {
+    text += fmt::format("{} {} day of the year", text.empty() ? " on" : ", if it is", Numbers(rule.year_days));
+  }
+  if (!rule.weeks.empty()) text += fmt::format(" in {} week of the year", Numbers(rule.weeks));
+  if (rule.months != 0)
+    text += " in " + Joined(Runs(rule.months, 1, 12, [](int n) { return std::string(kMonths[n]); }));
+  return text;
+}
+
+// What the parts by time say, or the start says where there are none.
+std::string RuleTimes(const Rule& rule, Seconds start) {
+  const Seconds time = FloorMod(start, kDay);
+  if (rule.hours == 0 && rule.minutes == 0 && rule.seconds == 0) {
+    const std::string second = time % 60 == 0 ? "" : fmt::format(":{:02}", time % 60);
+    switch (rule.frequency) {
+      case Frequency::kSecondly: return "";
+      case Frequency::kMinutely: return time % 60 == 0 ? "" : fmt::format(" at second {}", time % 60);
+      case Frequency::kHourly: return fmt::format(" at minute {}{}", time / 60 % 60, second);
+      default: return fmt::format(" at {:02}:{:02}{}", time / 3600, time / 60 % 60, second);
+    }
+  }
+  Pattern pattern;
+  const bool by_hour = rule.frequency >= Frequency::kHourly;
+  const bool by_minute = rule.frequency >= Frequency::kMinutely;
+  const bool by_second = rule.frequency == Frequency::kSecondly;
+  const auto bit = [](Seconds n) { return std::uint64_t{1} << n; };
+  constexpr std::uint64_t kAllSixty = (std::uint64_t{1} << 60) - 1;
+  pattern.hours = rule.hours != 0 ? rule.hours
+                  : by_hour       ? (1U << 24) - 1
+                                  : static_cast<std::uint32_t>(bit(time / 3600));
+  pattern.minutes = rule.minutes != 0 ? rule.minutes : by_minute ? kAllSixty : bit(time / 60 % 60);
+  pattern.seconds = rule.seconds != 0 ? rule.seconds : by_second ? kAllSixty : bit(time % 60);
+  return (by_hour ? ", " : " ") + Times(pattern);
+}
+
+}  // namespace
+
+std::string InWords(const RruleText& rrule) {
+  const auto times = [](std::size_t n) { return fmt::format("{} time{}", n, n == 1 ? "" : "s"); };
+  if (!rrule.rule) {
+    std::string text = "at " + LocalTime(rrule.start);
+    if (!rrule.more.empty()) text += fmt::format(" and {} more", times(rrule.more.size()));
+    return text;
+  }
+  constexpr std::string_view kUnits[] = {"year", "month", "week", "day", "hour", "minute", "second"};
+  const Rule& rule = *rrule.rule;
+  const std::string_view unit = kUnits[static_cast<std::size_t>(rule.frequency)];
+  std::string text =
+      rule.interval == 1 ? fmt::format("every {}", unit) : fmt::format("every {} {}s", rule.interval, unit);
+  if (!rule.positions.empty()) text += fmt::format(" {} of all", Numbers(rule.positions));
+  text += RuleDays(rule) + RuleTimes(rule, rrule.start) + ", from " + LocalTime(rrule.start);
+  if (rrule.until) text += fmt::format(", until {}{}", LocalTime(rrule.until->at), rrule.until->utc ? " UTC" : "");
+  if (rule.count) text += ", " + times(static_cast<std::size_t>(*rule.count));
+  if (!rrule.more.empty()) text += fmt::format(", and {} more", times(rrule.more.size()));
+  if (!rrule.without.empty()) text += fmt::format(", without {}", times(rrule.without.size()));
   return text;
 }
 
