@@ -73,7 +73,8 @@ void WarnUnreadable(const std::vector<std::string>& names);
 void WarnIfOver(const JobDefinition& job, Instant now);
 
 inline constexpr const char* kScheduleHelp =
-    "'every 1h30m', 'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin', 'calendar day=last "
+    "'every 1h30m', 'delay 10m', 'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin', "
+    "'calendar day=last "
     "fri "
     "hour=17', 'rrule DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=WEEKLY;BYDAY=MO,FR'";
 

@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "job/settle.h"
+#include "schedule/kind.h"
 
 namespace escapement {
 namespace {
@@ -93,7 +94,9 @@ WhyAnswer Explain(const JobInfo& job, std::vector<RunInfo> runs, Instant instant
     return std::pair(a.attempt, a.settled_at) < std::pair(b.attempt, b.settled_at);
   });
   const Schedule grid = job.definition.schedule.AnchoredAt(job.created_at);
-  const bool on_grid = Has(grid, instant);
+  // The points of a delay are those that its runs made, and the next one.
+  const bool told_by_runs = DelayOf(grid).has_value();
+  const bool on_grid = !told_by_runs && Has(grid, instant);
   // Inside a stretch only the points of the schedule were settled; its ends are such. Earlier versions may have had
   // other points, which this one cannot tell.
   const bool known = on_grid || job.version > 1;
@@ -115,6 +118,13 @@ WhyAnswer Explain(const JobInfo& job, std::vector<RunInfo> runs, Instant instant
   const auto first = grid.Next(grid.FirstCursor(job.created_at));
   if (instant < job.created_at && (!first || instant < *first)) {
     return Simple(Kind::kBeforeCreation, "the job was created later, at " + FormatInstant(job.created_at));
+  }
+  if (told_by_runs) {
+    WhyAnswer answer = Simple(Kind::kNotAPoint, "");
+    if (job.fire_time > instant) answer.after = job.fire_time;
+    answer.text = fmt::format("by '{}' nothing was due then that the history still has: the next run is {}",
+                              grid.ToString(), answer.after ? FormatInstant(*answer.after) : "none");
+    return answer;
   }
   if (!on_grid) {
     WhyAnswer answer = Simple(Kind::kNotAPoint, "");

@@ -20,7 +20,7 @@ struct SettledSpan {
 // Adds one job to `audit`: grid points in [from, to) against the spans that settled them, parts of spans outside the
 // window left out. What spans settle beyond one verdict for each point, off the grid included, counts as doubled; so
 // settled = expected - missing + doubled always. The schedule must be anchored, and `from` be later than the job's
-// first cursor. O(n log n) in spans.
+// first cursor. Of a delay, whose points only its runs tell, none is missing. O(n log n) in spans.
 void AuditJob(const Schedule& anchored, Instant from, Instant to, std::vector<SettledSpan> spans, Audit* audit);
 
 }  // namespace escapement

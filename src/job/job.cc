@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "job/text.h"
+#include "schedule/kind.h"
 #include "time/quoted.h"
 
 namespace escapement {
@@ -100,6 +101,9 @@ Status Check(const JobDefinition& job) {
   if (status) status = CheckDuration("deadline", job.deadline);
   if (status) status = CheckLater(job);
   if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 1);
+  if (status && job.overlap == Overlap::kReplace && DelayOf(job.schedule)) {
+    status = Bad("overlap", "'replace' needs points that come while a run goes on: after a delay none does");
+  }
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
   return status;
 }

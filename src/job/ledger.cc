@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "schedule/kind.h"
+
 namespace escapement {
 namespace {
 
@@ -39,17 +41,20 @@ LedgerCheck::LedgerCheck(LedgerJob job, const Options& options)
       end_(std::min(options.to, job_.cursor + kTick)),
       swept_(from_) {}
 
-LedgerCheck::Points LedgerCheck::PointsIn(Instant from, Instant end) const {
+LedgerCheck::Points LedgerCheck::PointsIn(Instant from, Instant end, std::optional<Instant> of_row) const {
   Points points;
   auto reign = std::partition_point(job_.reigns.begin(), job_.reigns.end(),
                                     [&](const Reign& r) { return r.until && *r.until < from; });
   for (; reign != job_.reigns.end() && reign->after < end; ++reign) {
     const Instant begin = std::max(from, reign->after + kTick);
     const Instant until = reign->until ? std::min(end, *reign->until + kTick) : end;
-    const std::int64_t count = begin < until ? reign->grid.Count(begin, until) : 0;
+    const bool told_by_rows = DelayOf(reign->grid).has_value();
+    if (told_by_rows && !of_row) continue;
+    const Schedule grid = told_by_rows ? reign->grid.AnchoredAt(*of_row) : reign->grid;
+    const std::int64_t count = begin < until ? grid.Count(begin, until) : 0;
     if (count == 0) continue;
-    if (points.count == 0) points.first = *reign->grid.Next(begin - kTick);
-    points.last = *reign->grid.Last(until);
+    if (points.count == 0) points.first = *grid.Next(begin - kTick);
+    points.last = *grid.Last(until);
     points.count += count;
   }
   return points;
@@ -61,7 +66,7 @@ void LedgerCheck::Add(const RunInfo& run, Instant cursor) {
   JudgeRow(run, cursor);
   SweepTo(std::min(run.fire_time, end_));
   if (run.fire_time >= end_) return;
-  Active& active = active_.emplace_back(Active{run.last_fire, run.verdict, nullptr});
+  Active& active = active_.emplace_back(Active{run.fire_time, run.last_fire, run.verdict, nullptr});
   if (active_.size() <= kBreachRuns) active.run = std::make_shared<const RunInfo>(Brief(run));
 }
 
@@ -72,7 +77,7 @@ void LedgerCheck::JudgeRow(const RunInfo& run, Instant cursor) {
   } else if (run.last_fire > job_.cursor) {
     return;  // settled since the job was read, maybe under a version that is not known here
   } else {
-    const Points points = PointsIn(run.fire_time, run.last_fire + kTick);
+    const Points points = PointsIn(run.fire_time, run.last_fire + kTick, run.fire_time);
     breach.points = points.count;
     if (points.count == 0 || points.first != run.fire_time || points.last != run.last_fire) {
       breach.kind = BreachKind::kOffGrid;
@@ -100,18 +105,23 @@ void LedgerCheck::SweepTo(Instant end) {
 }
 
 void LedgerCheck::JudgeSegment(Instant first, Instant end) {
-  const Points points = PointsIn(first, end);
-  if (points.count == 0) return;
+  Points points = PointsIn(first, end, std::nullopt);
+  std::int64_t verdicts = 0;
+  for (const Active& a : active_) {
+    const Points of_row = PointsIn(first, end, a.first);
+    if (of_row.count == 0) continue;
+    found_.counts.settled[a.verdict] += of_row.count;
+    verdicts += of_row.count;
+    if (of_row.count > points.count) points = of_row;
+  }
   found_.counts.expected += points.count;
-  for (const Active& a : active_) found_.counts.settled[a.verdict] += points.count;
-  if (active_.size() == 1) return;
-  const auto verdicts = static_cast<std::int64_t>(active_.size());
-  Breach breach{BreachKind::kMissing, job_.id, points.first, points.last, points.count, points.count * verdicts};
+  if (verdicts == points.count) return;
+  Breach breach{BreachKind::kMissing, job_.id, points.first, points.last, points.count, verdicts};
   if (active_.empty()) {
     found_.counts.missing += points.count;
   } else {
     breach.kind = BreachKind::kDoubled;
-    found_.counts.doubled += points.count * (verdicts - 1);
+    found_.counts.doubled += verdicts - points.count;
     for (const Active& a : active_) {
       if (a.run && breach.runs.size() < kBreachRuns) breach.runs.push_back(*a.run);
     }
@@ -126,9 +136,11 @@ void LedgerCheck::Name(Breach breach) {
 
 void LedgerCheck::Finish() {
   SweepTo(end_);
-  if (options_.total && !job_.reigns.empty()) {
+  const bool told_by_rows = std::any_of(job_.reigns.begin(), job_.reigns.end(),
+                                        [](const Reign& reign) { return DelayOf(reign.grid).has_value(); });
+  if (options_.total && !job_.reigns.empty() && !told_by_rows) {
     const Instant begin = job_.reigns.front().after + kTick;
-    const std::int64_t points = PointsIn(begin, job_.cursor + kTick).count;
+    const std::int64_t points = PointsIn(begin, job_.cursor + kTick, std::nullopt).count;
     if (points != job_.settled_total) {
       ++found_.totals;
       Name({BreachKind::kTotal, job_.id, begin, job_.cursor, points, job_.settled_total});
@@ -144,7 +156,7 @@ void LedgerCheck::Report(LedgerAudit* audit) const {
   audit->counts.missing += found_.counts.missing;
   audit->counts.doubled += found_.counts.doubled;
   for (const auto& [verdict, count] : found_.counts.settled) audit->counts.settled[verdict] += count;
-  audit->unsettled += PointsIn(std::max(from_, end_), std::min(options_.to, options_.due)).count;
+  audit->unsettled += PointsIn(std::max(from_, end_), std::min(options_.to, options_.due), std::nullopt).count;
   audit->off_grid += found_.off_grid;
   audit->miscounted += found_.miscounted;
   audit->ahead += found_.ahead;

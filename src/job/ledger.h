@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ class LedgerCheck {
 
  private:
   struct Active {
-    Instant last;
+    Instant first, last;
     Verdict verdict = Verdict::kSucceeded;
     std::shared_ptr<const RunInfo> run;  // shared: with breaches; none of too many
   };
@@ -59,7 +60,8 @@ class LedgerCheck {
     Instant first, last;  // if there are any
   };
 
-  Points PointsIn(Instant from, Instant end) const;  // in [from, end), of all reigns
+  // In [from, end), of all reigns. What a delay's are, only a row tells: those from `of_row` on, or none.
+  Points PointsIn(Instant from, Instant end, std::optional<Instant> of_row) const;
   void JudgeRow(const RunInfo& run, Instant cursor);
   void SweepTo(Instant end);
   void JudgeSegment(Instant first, Instant end);

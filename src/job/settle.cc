@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "job/text.h"
+#include "schedule/kind.h"
 #include "time/stable_hash.h"
 
 namespace escapement {
@@ -11,8 +12,27 @@ namespace {
 
 constexpr Duration kLongestThreshold = std::chrono::seconds(60);
 
+// Of a delay, whose points are known only up to the next one: as if runs took no time from there on.
 Schedule GridOf(const JobDefinition& job, const Present& present) {
-  return job.schedule.AnchoredAt(present.created_at);
+  return job.schedule.AnchoredAt(DelayOf(job.schedule) ? present.fire_time : present.created_at);
+}
+
+// The fire time after a run that ended at `ended`; none of the new definition's, if it changed, before that.
+std::optional<Instant> NextAfterRun(const JobDefinition& job, const Present& present, Instant ended) {
+  Instant after = present.fire_time;
+  if (present.to_plan) after = std::max(after, present.planned_from);
+  if (!DelayOf(job.schedule)) return GridOf(job, present).Next(after);
+  after = std::max(after, ended);  // a store's clock may have been set back
+  return job.schedule.AnchoredAt(after).Next(after);
+}
+
+// The fire time by a definition that changed while nothing was under way.
+std::optional<Instant> NextAfterChange(const JobDefinition& job, const Present& present) {
+  const Instant after = std::max(present.cursor, present.planned_from);
+  if (!DelayOf(job.schedule)) return GridOf(job, present).Next(after);
+  const auto next = job.schedule.AnchoredAt(after).Next(after);
+  // Else a job that is changed often would never run.
+  return present.fire_time > after && next ? std::min(present.fire_time, *next) : next;
 }
 
 Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time) {
@@ -104,16 +124,13 @@ Settlement Settle(const JobDefinition& job, const Present& present, const Outcom
       return settlement;
     }
   }
-  // After a change of definition the new schedule counts from the change on.
-  const Instant after = present.to_plan ? std::max(present.fire_time, present.planned_from) : present.fire_time;
-  settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));
+  settlement.next = PlanFrom(present.fire_time, NextAfterRun(job, present, now));
   return settlement;
 }
 
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now) {
   if (present.to_plan && !WasStarted(present)) {
-    const auto fire_time = GridOf(job, present).Next(std::max(present.cursor, present.planned_from));
-    return Settlement{.run = std::nullopt, .next = PlanFrom(present.cursor, fire_time)};
+    return Settlement{.run = std::nullopt, .next = PlanFrom(present.cursor, NextAfterChange(job, present))};
   }
   if (present.completed_at) {
     return Settle(job, present,

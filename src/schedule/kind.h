@@ -32,6 +32,8 @@ class Schedule::Kind {
   // Null: this kind has nothing that depends on the job's id, or has its own seed.
   virtual std::shared_ptr<const Kind> ForJob(std::string_view) const { return nullptr; }
   virtual std::string ZoneName() const { return {}; }
+  // Set: a point comes so long after the run before it ended, and the methods above answer as if runs took no time.
+  virtual std::optional<Duration> AfterRun() const { return std::nullopt; }
   // Null: this kind has no zone.
   virtual Result<std::shared_ptr<const Kind>> WithTzdata(const std::string&) const { return nullptr; }
 
@@ -40,6 +42,9 @@ class Schedule::Kind {
  protected:
   static Schedule Wrap(std::shared_ptr<const Kind> kind) { return Schedule(std::move(kind)); }
 };
+
+// The delay of a schedule that goes by the ends of its runs.
+inline std::optional<Duration> DelayOf(const Schedule& schedule) { return Schedule::Kind::Of(schedule)->AfterRun(); }
 
 // Which of another schedule's points there are. None of them: the schedule itself.
 struct Bounds {
@@ -55,6 +60,7 @@ Result<Schedule> MakeBounded(const Schedule& schedule, const Bounds& bounds);
 Result<Schedule> ParseEvery(std::string_view options);
 Result<Schedule> ParseAt(std::string_view options);
 Result<Schedule> ParseIn(std::string_view options);
+Result<Schedule> ParseDelay(std::string_view options);
 
 // `options` lies in `whole`: errors say the column there.
 Result<Schedule> ParseCron(std::string_view whole, std::string_view options);

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "job/settle.h"
+#include "schedule/kind.h"
 
 namespace escapement {
 namespace {
@@ -52,6 +53,7 @@ struct Job {
   const JobDefinition* definition = nullptr;
   const std::vector<Duration>* durations = nullptr;
   Schedule grid;
+  bool delayed;  // its points come about by its runs
   Duration late_threshold;
   Present present;
   std::minstd_rand random;  // a stream of its own: what happens to other jobs changes none of its draws
@@ -194,12 +196,13 @@ void Simulation::Add(const ForecastJob& given, std::size_t index) {
   Job job{.definition = &given.definition,
           .durations = &given.durations,
           .grid = given.definition.schedule.AnchoredAt(given.created_at),
+          .delayed = DelayOf(given.definition.schedule).has_value(),
           .late_threshold = LateThreshold(given.definition),
           .present = {.created_at = given.created_at, .cursor = cursor},
           .random = std::minstd_rand(seed)};
   JobForecast& forecast = out_.jobs[index];
   forecast.id = given.definition.id;
-  forecast.points = job.grid.Count(cursor + Duration(1), options_.to);
+  if (!job.delayed) forecast.points = job.grid.Count(cursor + Duration(1), options_.to);
   const auto first = job.grid.Next(cursor);
   jobs_.push_back(std::move(job));
   Job& added = jobs_.back();
@@ -330,7 +333,7 @@ void Simulation::Start(Job& job, Instant now) {
   }
   if (normal_ != nullptr && job.present.attempt == 1) {
     const bool late = now - job.present.due_at > (*normal_)[IndexOf(job)].lateness_max;
-    const auto again = late ? job.grid.Next(job.present.fire_time) : std::nullopt;
+    const auto again = late && !job.delayed ? job.grid.Next(job.present.fire_time) : std::nullopt;
     SetBehind(job, again && *again < now + duration);
   }
   job.phase = Phase::kRunning;
@@ -376,6 +379,7 @@ void Simulation::Record(Job& job, const RunRecord& settled, Instant now) {
   }
   const Instant first = settled.fire_time;
   const Instant end = settled.last_fire + Duration(1);
+  if (job.delayed) job.grid = job.grid.AnchoredAt(first);
   forecast.skipped += settled.settles;
   Observe(now, [&settled](FaultEffect& e) { e.skipped += settled.settles; });
   forecast.skipped_behind += job.grid.Count(std::max(first, job.busy_since), std::min(end, job.finished));
@@ -399,7 +403,7 @@ void Simulation::EndAttempt(Job& job, Instant now) {
     begin = end;
   }
   const Instant after = std::max(job.started, job.present.fire_time + Duration(1));
-  forecast.overlaps += job.grid.Count(after, now);
+  if (!job.delayed) forecast.overlaps += job.grid.Count(after, now);
 }
 
 void Simulation::Commit(Job& job, Instant now) {
@@ -497,10 +501,13 @@ void Simulation::CloseWatches(Instant now) {
 void Simulation::Close(Instant now) {
   MoveHours(now - Duration(1));
   for (Job& job : jobs_) {
-    if (job.phase == Phase::kDone) continue;
-    const bool running = job.phase == Phase::kRunning;
-    if (running) EndAttempt(job, now);
-    Of(job).waiting = job.grid.Count(job.present.fire_time, options_.to) - (job.started_once ? 1 : 0);
+    JobForecast& forecast = Of(job);
+    if (job.phase != Phase::kDone) {
+      if (job.phase == Phase::kRunning) EndAttempt(job, now);
+      const std::int64_t left = job.delayed ? 1 : job.grid.Count(job.present.fire_time, options_.to);
+      forecast.waiting = left - (job.started_once ? 1 : 0);
+    }
+    if (job.delayed) forecast.points = forecast.started + forecast.skipped + forecast.waiting;
   }
 }
 

@@ -25,6 +25,7 @@ constexpr Duration kTime = milliseconds(2'500);       // for whoever lives to be
 constexpr Duration kGiveUp = milliseconds(900);       // a client's patience with a call
 constexpr Duration kBacklog = milliseconds(400);      // answers that were held up come one after the other,
 constexpr Duration kBeatBacklog = milliseconds(200);  // those to beats first
+constexpr int kAfterRuns = 12;  // percent of the jobs with an interval that count it from the end of a run
 constexpr Duration kSmallStep = milliseconds(100);
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
@@ -55,7 +56,20 @@ class Chance {
   std::uint64_t state_;
 };
 
-Grid GridOf(Duration interval, Duration phase) { return {kEpoch + phase, interval}; }
+// The points of a grid, or, without an interval, the first alone; or each so long after the run before it.
+struct FirstGrid {
+  Duration interval{0};
+  Duration phase{0};
+  bool after_runs = false;
+};
+
+Grid GridOf(const FirstGrid& g) { return {kEpoch + g.phase, g.interval, g.after_runs}; }
+
+Schedule ScheduleOf(const FirstGrid& g) {
+  if (g.after_runs) return *Schedule::Parse("delay " + FormatDuration(g.interval));
+  if (g.interval.count() == 0) return *Schedule::At(kEpoch + g.phase);
+  return *Schedule::Every({.interval = g.interval, .anchor = kEpoch, .phase = g.phase});
+}
 
 // The grid that a plan's definition means; of a later version: another interval, by the version.
 struct Planned {
@@ -69,34 +83,27 @@ Planned Version(const JobDefinition& original, const Grid& grid, int version, st
   static constexpr Duration kIntervals[] = {milliseconds(250), milliseconds(700), seconds(2)};
   const Duration interval = kIntervals[chance.Below(3)];
   const Duration phase = chance.UpTo(interval - Duration(1));
-  Planned planned{original, GridOf(interval, phase)};
-  planned.definition.schedule = *Schedule::Every({.interval = interval, .anchor = kEpoch, .phase = phase});
+  const FirstGrid changed{interval, phase, chance.Percent(kAfterRuns) && original.overlap != Overlap::kReplace};
+  Planned planned{original, GridOf(changed)};
+  planned.definition.schedule = ScheduleOf(changed);
   planned.definition.payload = std::to_string(version);
   return planned;
 }
 
 // The grids of the first versions, which a plan's definitions do not tell: made again from the seed.
-struct FirstGrid {
-  Duration interval{0};
-  Duration phase{0};
-};
 FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
   Chance chance = Chance(seed).With("grid").With(job);
   if (chance.Percent(15)) return {Duration(0), seconds(2) + chance.UpTo(seconds(18))};
   static constexpr Duration kIntervals[] = {milliseconds(200), milliseconds(500), seconds(1), seconds(3)};
   const Duration interval = kIntervals[chance.Below(4)];
-  return {interval, chance.UpTo(interval - Duration(1))};
+  const Duration phase = chance.UpTo(interval - Duration(1));
+  return {interval, phase, chance.Percent(kAfterRuns)};
 }
 
 JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   const FirstGrid grid = FirstGridOf(seed, number);
   Chance chance = Chance(seed).With("job").With(number);
-  JobDefinition job{
-      .id = fmt::format("job{}", number),
-      .schedule = grid.interval.count() == 0
-                      ? *Schedule::At(kEpoch + grid.phase)
-                      : *Schedule::Every({.interval = grid.interval, .anchor = kEpoch, .phase = grid.phase}),
-      .task = "task"};
+  JobDefinition job{.id = fmt::format("job{}", number), .schedule = ScheduleOf(grid), .task = "task"};
   job.priority = static_cast<int>(chance.Below(11));
   static constexpr LatePolicy kLate[] = {LatePolicy::kSkip, LatePolicy::kRunOnce, LatePolicy::kRunAll};
   job.late = kLate[chance.Below(3)];
@@ -111,7 +118,7 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(15)) job.jitter = more.UpTo(milliseconds(100));
   if (more.Percent(15)) job.flex = more.UpTo(milliseconds(100));
   if (more.Percent(15)) job.deadline = milliseconds(250) + more.UpTo(seconds(2));
-  if (more.Percent(15)) job.overlap = Overlap::kReplace;
+  if (more.Percent(15) && !grid.after_runs) job.overlap = Overlap::kReplace;
   if (more.Percent(15)) job.retry.jitter = 0.5;
   return job;
 }
@@ -266,10 +273,7 @@ class Player {
         fmt::format("{:>10.3f} s  {:<8} {}", static_cast<double>(world_.t().count()) / 1e6, who, what));
   }
 
-  Grid FirstGridFor(std::size_t job) const {
-    const FirstGrid g = FirstGridOf(plan_.seed, job);
-    return {kEpoch + g.phase, g.interval};
-  }
+  Grid FirstGridFor(std::size_t job) const { return GridOf(FirstGridOf(plan_.seed, job)); }
 
   // --- pods
   // Every pod serves one queue or both; a pod that takes another's place serves what that one served.

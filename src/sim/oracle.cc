@@ -136,6 +136,19 @@ void Oracle::OnRow(const RowView& view) {
   row.late = d.late.value_or(LatePolicy::kRunOnce);
   row.late_limit = d.late_limit;
   const Duration step = row.grids.back().step;
+  if (row.grids.back().after_runs && !p.to_plan) {
+    const auto text = [&] {
+      return fmt::format("{}: {} after {}", row.id, FormatInstant(p.fire_time), FormatInstant(p.cursor));
+    };
+    if (p.cursor != row.present.cursor) {
+      Check(p.fire_time >= std::max(p.cursor, row.ended.value_or(p.cursor)) + step, "a delay passes between two runs",
+            text);
+      Check(p.fire_time <= std::max(p.cursor, now()) + step || clock_stepped_, "a delay begins with the end of a run",
+            text);
+    } else if (row.present.to_plan && !WasBegun(row.present)) {
+      Check(p.fire_time <= std::max(p.cursor, row.present.planned_from) + step, "no change makes a delay longer", text);
+    }
+  }
   row.threshold = d.late_threshold.value_or(step.count() == 0 ? kLongestThreshold : std::min(step, kLongestThreshold));
   Check(view.fence >= row.fence, "fences only grow",
         [&] { return fmt::format("{}: from {} to {}", row.id, row.fence, view.fence); });
@@ -204,8 +217,10 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
   Check(attempt > row.last, "one row for each attempt", text);
   row.last = std::max(row.last, {run.last_fire, run.attempt});
   Check(run.verdict != Verdict::kSkippedMisfired || !WasBegun(row.present), "what was begun is not skipped", text);
-  const Grid& grid = row.grids.back();
-  const auto next = row.grids.size() == 1 ? grid.After(row.settled) : grid.After(std::max(row.settled, row.changed));
+  Grid grid = row.grids.back();
+  if (grid.after_runs) grid.first = run.fire_time;  // a stretch is as if its runs took no time
+  auto next = row.grids.size() == 1 ? grid.After(row.settled) : grid.After(std::max(row.settled, row.changed));
+  if (grid.after_runs) next = row.present.fire_time;  // what was planned is checked where it was
   // What an older version planned may be under way.
   Check(run.fire_time == next || (row.grids.size() > 1 && run.fire_time == row.pending), "no point is passed over",
         text);
@@ -228,6 +243,7 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
       Check(row.replaces && newer && *newer <= now(), "only what is replaced is skipped as overlapped", text);
     }
     row.settled = run.last_fire;
+    row.ended = run.finished_at;
     row.settled_total += run.settles;
     settled_ += run.settles;
   }
@@ -268,7 +284,8 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   if (own != 0) {
     Row& row = rows_[own];
     // Its owner has the new definition, by its claim or by a recovery, and its plan may be under way.
-    const bool planned_so = row.wished <= row.owned_since || row.grids.back().Has(run.fire_time);
+    const bool planned_so =
+        row.wished <= row.owned_since || row.grids.back().Has(run.fire_time) || row.grids.back().after_runs;
     const bool as_wished = row.state == JobState::kActive && (!row.present.to_plan || planned_so);
     Check(as_wished || ++row.in_spite <= kRunsInSpite || !well(pod, kObeyed),
           "few runs start in spite of a user's wish", text);
@@ -353,7 +370,7 @@ void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
     Check(!row.child, "what was triggered is run", [&] { return "a triggered run of " + row.id + " is left"; });
     if (row.child || row.state == JobState::kRemoved) continue;
     if (row.state == JobState::kActive) {
-      const auto next = row.grids.back().After(row.settled);
+      const auto next = row.grids.back().after_runs ? row.present.fire_time : row.grids.back().After(row.settled);
       Check(row.grids.size() > 1 || !next || *next >= until, "what is due is settled",
             [&] { return fmt::format("{} {} is not", row.id, next ? FormatInstant(*next) : ""); });
     }

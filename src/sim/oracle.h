@@ -18,6 +18,7 @@ namespace escapement::sim {
 struct Grid {
   Instant first;
   Duration step{0};
+  bool after_runs = false;  // each is `step` after the run before it ended: only then is it known
   bool Has(Instant t) const;
   std::optional<Instant> After(Instant t) const;         // the first point later than t
   std::int64_t Count(Instant from, Instant last) const;  // points in [from, last]
@@ -92,11 +93,12 @@ class Oracle final : public MemoryStoreObserver {
     std::optional<Duration> flex = {};  // so much later all occurrences start, if nothing else moves them
     Duration deadline{0};
     bool replaces = false;
-    Instant settled;   // the last settled point
-    Instant changed;   // from here on the last version counts
-    Instant pending;   // planned by the version before it
-    Instant wished;    // when a user last wanted something else of it
-    int in_spite = 0;  // runs that its owner started since
+    Instant settled;               // the last settled point
+    Instant changed;               // from here on the last version counts
+    Instant pending;               // planned by the version before it
+    std::optional<Instant> ended;  // the last settled run, by its pod's word
+    Instant wished;                // when a user last wanted something else of it
+    int in_spite = 0;              // runs that its owner started since
     std::pair<Instant, int> last;
     std::int64_t settled_total = 0;
     Fence fence = 0;

@@ -44,6 +44,20 @@ TEST(Audit, CountsWhatIsOffTheGridAsDoubled) {
   EXPECT_EQ(audit.missing, 1);
 }
 
+TEST(Audit, FindsWhatIsSettledTwiceOfADelay) {
+  const Schedule delay = Schedule::Parse("delay 1s").value().AnchoredAt(kStart);
+  Audit audit;
+  const SettledSpan stretch{kStart + 300ms, kStart + 2300ms, 3, Verdict::kSkippedMisfired};
+  AuditJob(delay, kStart, Point(100), {stretch, {kStart + 4567ms, kStart + 4567ms, 1, Verdict::kSucceeded}}, &audit);
+  EXPECT_EQ(audit.expected, 4) << "what its runs tell";
+  EXPECT_EQ(audit.missing, 0);
+  EXPECT_EQ(audit.doubled, 0);
+  AuditJob(delay, kStart, Point(100), {stretch, stretch, {kStart + 1300ms, kStart + 1300ms, 1, Verdict::kSucceeded}},
+           &audit);
+  EXPECT_EQ(audit.expected, 7);
+  EXPECT_EQ(audit.doubled, 4);
+}
+
 TEST(Audit, OfAnEmptyWindowIsEmpty) {
   Audit audit;
   AuditJob(kGrid, Point(5), Point(5), {One(5)}, &audit);

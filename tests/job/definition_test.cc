@@ -66,6 +66,11 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"flex", [](JobDefinition& j) { j.flex = 600ms, j.jitter = 500ms; }},
       {"deadline", [](JobDefinition& j) { j.flex = 1s, j.deadline = 1s; }},
       {"overlap", [](JobDefinition& j) { j.overlap = static_cast<Overlap>(2); }},
+      {"overlap",
+       [](JobDefinition& j) {
+         j.overlap = Overlap::kReplace;
+         j.schedule = Schedule::Parse("delay 5m").value();
+       }},
   };
   for (const Row& row : rows) {
     JobDefinition job = Plain();

@@ -319,5 +319,42 @@ RC_GTEST_PROP(Ledger, AgreesWithLookingAtEveryInstant, ()) {
   RC_ASSERT(named_doubled == doubled);
 }
 
+// ---------------------------------------------------------------- points that only rows tell
+
+LedgerJob DelayedJob(Instant cursor) {
+  LedgerJob job = Job(0);
+  job.cursor = cursor;
+  job.reigns = {{1, Schedule::Parse("delay 1s").value().AnchoredAt(kStart), kStart - 1us, std::nullopt}};
+  return job;
+}
+
+TEST(LedgerOfADelay, HoldsWhereverItsRunsWere) {
+  const LedgerAudit audit =
+      Check(DelayedJob(Point(9)),
+            {Row(kStart + 123ms, kStart + 123ms, 1), Row(kStart + 1500ms, kStart + 4500ms, 4, Verdict::kSkippedPaused),
+             Row(Point(9), Point(9), 1)});
+  EXPECT_THAT(Named(audit), testing::IsEmpty());
+  EXPECT_EQ(audit.counts.expected, 6);
+  EXPECT_EQ(audit.counts.settled.at(Verdict::kSkippedPaused), 4);
+}
+
+TEST(LedgerOfADelay, FindsWhatIsSettledTwice) {
+  const RunInfo one = Row(kStart + 123ms, kStart + 123ms, 1);
+  const LedgerAudit audit =
+      Check(DelayedJob(Point(9)), {one, one, Row(kStart + 1500ms, kStart + 4500ms, 4, Verdict::kSkippedPaused),
+                                   Row(kStart + 2500ms, kStart + 2500ms, 1)});
+  EXPECT_EQ(audit.counts.doubled, 2);
+  EXPECT_EQ(audit.counts.missing, 0);
+  EXPECT_EQ(audit.breaches, 2);
+}
+
+TEST(LedgerOfADelay, FindsAStretchThatCountsWrong) {
+  const LedgerAudit audit =
+      Check(DelayedJob(Point(9)), {Row(kStart + 1500ms, kStart + 4500ms, 5, Verdict::kSkippedPaused),
+                                   Row(Point(6), Point(6) + 300ms, 1, Verdict::kSkippedPaused)});
+  EXPECT_EQ(audit.miscounted, 1);
+  EXPECT_EQ(audit.off_grid, 1) << "its end is no point";
+}
+
 }  // namespace
 }  // namespace escapement

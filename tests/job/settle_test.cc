@@ -469,5 +469,56 @@ TEST(Replace, WhatWasBegunIsCancelledWhenTheNextIsDue) {
   EXPECT_EQ(s->next.fire_time, kNoon + 10s);
 }
 
+// ---------------------------------------------------------------- so long after the run before ended
+
+JobDefinition Delayed() { return {.id = "a", .schedule = Schedule::Parse("delay 10m").value(), .task = "work"}; }
+Present DelayedAt(Instant fire_time) {
+  return {.created_at = kNoon - 24h, .cursor = kNoon - 11min, .fire_time = fire_time, .due_at = fire_time};
+}
+
+TEST(Delay, BeginsWithTheEndOfTheRun) {
+  const Settlement s = Settle(Delayed(), DelayedAt(kNoon), {.verdict = Verdict::kFailed}, kNoon + 3min);
+  EXPECT_EQ(s.run->settles, 1);
+  EXPECT_EQ(s.next.cursor, kNoon);
+  EXPECT_EQ(s.next.fire_time, kNoon + 13min);
+}
+
+TEST(Delay, BeginsWithTheEndOfTheLastAttempt) {
+  JobDefinition job = Delayed();
+  job.retry = {.max_attempts = 2, .delay = 1min};
+  const Settlement first = Settle(job, DelayedAt(kNoon), {.verdict = Verdict::kFailed}, kNoon + 3min);
+  EXPECT_TRUE(first.retried);
+  EXPECT_EQ(first.next.fire_time, kNoon) << "it is the same occurrence";
+  const Settlement second =
+      Settle(job, Advance(DelayedAt(kNoon), first.next), {.verdict = Verdict::kFailed}, kNoon + 5min);
+  EXPECT_EQ(second.next.fire_time, kNoon + 15min);
+}
+
+TEST(Delay, PassesEvenIfTheClockWasSetBack) {
+  const Settlement s = Settle(Delayed(), DelayedAt(kNoon), {.verdict = Verdict::kSucceeded}, kNoon - 1h);
+  EXPECT_EQ(s.next.fire_time, kNoon + 10min);
+}
+
+TEST(Delay, IsSkippedAsIfRunsTookNoTime) {
+  JobDefinition job = Delayed();
+  job.late = LatePolicy::kSkip;
+  const auto s = SettleBeforeStart(job, DelayedAt(kNoon), kNoon + 35min);
+  ASSERT_TRUE(s);
+  EXPECT_EQ(s->run->fire_time, kNoon);
+  EXPECT_EQ(s->run->last_fire, kNoon + 30min);
+  EXPECT_EQ(s->run->settles, 4);
+  EXPECT_EQ(s->next.fire_time, kNoon + 40min);
+}
+
+TEST(Delay, OfAChangedDefinitionBeginsWithTheChangeAtTheLatest) {
+  Present present = DelayedAt(kNoon);
+  present.to_plan = true;
+  present.planned_from = kNoon - 3min;
+  EXPECT_EQ(SettleBeforeStart(Delayed(), present, kNoon - 3min)->next.fire_time, kNoon)
+      << "a job that is changed often runs still";
+  present.planned_from = kNoon + 3min;
+  EXPECT_EQ(SettleBeforeStart(Delayed(), present, kNoon + 3min)->next.fire_time, kNoon + 13min);
+}
+
 }  // namespace
 }  // namespace escapement

@@ -127,6 +127,18 @@ TEST(In, FiresOnceSoLongAfterTheJobWasCreated) {
   EXPECT_EQ(never.Count(kEarliest, kLatest), 0);
 }
 
+TEST(Delay, IsAsIfRunsTookNoTime) {
+  const auto schedule = Schedule::Parse("delay 90s").value();
+  EXPECT_EQ(schedule.ToString(), "delay 1m30s");
+  EXPECT_EQ(schedule.Describe(), "1m30s after the run before it ended");
+  const auto grid = schedule.AnchoredAt(kNoon);
+  EXPECT_EQ(grid.ToString(), "delay 1m30s");
+  EXPECT_EQ(grid.Next(grid.FirstCursor(kNoon)), kNoon + 90s);
+  EXPECT_EQ(grid.Next(kNoon + 90s), kNoon + 180s);
+  EXPECT_EQ(grid.Count(kNoon + 1us, kNoon + 180s), 1);
+  EXPECT_EQ(grid.Spacing(), 90s);
+}
+
 std::vector<Instant> PointsOf(const Schedule& grid, Instant created) {
   std::vector<Instant> points;
   for (auto next = grid.Next(grid.FirstCursor(created)); next && points.size() < 100; next = grid.Next(*next)) {
@@ -221,6 +233,10 @@ TEST(Parse, SaysWhatIsWrong) {
            {"0 99 * * * count=2", "column 3"},
            {"count=2 0 99 * * *", "every"},
            {"at 2026-01-01T00:00:00Z count=2", "count"},
+           {"delay", "delay"},
+           {"delay 0s", "interval"},
+           {"delay 5m anchor=2026-01-01T00:00:00Z", "anchor"},
+           {"delay 5m count=2", "count"},
            {"in", "time to wait"},
            {"in -1s", "time to wait"},
            {"in 521w", "520w"},

@@ -99,6 +99,16 @@ TEST(Forecast, WithoutSlotsTheLatePolicySkips) {
   EXPECT_EQ(job.overlaps, 1);  // 12:10, at the instant at which 12:09 starts
 }
 
+TEST(Forecast, ADelayBeginsWithTheEndOfARun) {
+  auto job = EveryMinute("a", 30s);
+  job.definition.schedule = Schedule::Parse("delay 1m").value();
+  const auto f = Simulate({job}, Minutes(10, 1, 1));
+  EXPECT_EQ(f.jobs[0].started, 7) << "at 12:00, 12:01:30, ... 12:09";
+  EXPECT_EQ(f.jobs[0].points, 7);
+  EXPECT_EQ(f.jobs[0].overlaps, 0);
+  EXPECT_EQ(f.jobs[0].waiting, 0);
+}
+
 TEST(Forecast, RetriesAndTimeoutsTakeTheirTime) {
   auto job = EveryMinute("a", 10s);
   job.definition.timeout = 5s;
