@@ -1,7 +1,8 @@
 // Schedules against a walk through time: for the zones of the system's tzdata and the clock changes from 1970 to 2037,
 // what Next(), Last() and Count() say of the days around a change is what a walk through them finds, minute by minute,
 // and second by second around the change itself. The oracle shares no code with the library: it reads expressions by
-// itself, field by field and value by value, and asks the C library what the clock on the wall shows.
+// itself, field by field and value by value, finds the times of recurrence rules by going through all days, and asks
+// the C library what the clock on the wall shows.
 //
 // usage: clock_changes_oracle [--full] [ZONE...]
 // Without --full: some zones and changes. Exit status 1, with what differs, when something does.
@@ -19,11 +20,13 @@
 #include <random>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "escapement/schedule.h"
+#include "tests/schedule/rrule_walk.h"
 
 namespace {
 
@@ -150,7 +153,13 @@ bool WeekDayHas(const std::string& field, const Date& date) {
 
 struct Expression {
   std::string text;
-  std::vector<std::string> fields;  // second minute hour day-of-month month day-of-week year
+  std::vector<std::string> fields;   // second minute hour day-of-month month day-of-week year; of a rule none
+  std::string start = {};            // of a rule
+  std::vector<Seconds> points = {};  // all of a rule's
+  std::string ScheduleIn(const std::string& zone, const std::string& gap, const std::string& fold) const {
+    if (start.empty()) return fmt::format("cron {} zone={} gap={} fold={}", text, zone, gap, fold);
+    return fmt::format("rrule DTSTART;TZID={}:{} RRULE:{} gap={} fold={}", zone, start, text, gap, fold);
+  }
 };
 
 bool DateHas(const Expression& e, const Date& date) {
@@ -162,6 +171,45 @@ bool DateHas(const Expression& e, const Date& date) {
 }
 
 // ---------------------------------------------------------------- the schedules
+
+Seconds YearBegin(int year) {
+  tm parts{};
+  parts.tm_year = year - 1900;
+  parts.tm_mday = 1;
+  return timegm(&parts);
+}
+
+std::vector<Expression> Rules() {
+  const std::vector<std::pair<std::string, std::string>> rules = {
+      {"FREQ=DAILY", "19700101T023000"},
+      {"FREQ=DAILY;INTERVAL=3", "19700102T013000"},
+      {"FREQ=DAILY;BYHOUR=2;BYMINUTE=29,30,31;BYSECOND=59;COUNT=20000", "19700101T023000"},
+      {"FREQ=DAILY;BYDAY=SU;BYMONTH=3,4,9,10,11;BYHOUR=2;BYMINUTE=30", "19700101T000000"},
+      {"FREQ=WEEKLY;BYDAY=SU", "19700104T020000"},
+      {"FREQ=WEEKLY;INTERVAL=2;BYDAY=SA,SU;WKST=SU", "19700103T003000"},
+      {"FREQ=MONTHLY;BYDAY=-1SU", "19700125T023000"},
+      {"FREQ=MONTHLY;BYDAY=1SU,2SU;BYHOUR=1,2;BYMINUTE=0,30", "19700104T010000"},
+      {"FREQ=MONTHLY;BYMONTHDAY=-1", "19700131T000000"},
+      {"FREQ=MONTHLY;BYDAY=SA,SU;BYSETPOS=-1", "19700125T020000"},
+      {"FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "19700329T020000"},
+      {"FREQ=YEARLY;BYMONTH=10,11;BYDAY=SU;BYHOUR=0,1,2,3", "19701004T003000"},
+      {"FREQ=YEARLY;BYWEEKNO=13,43,-9;BYDAY=SU", "19700329T013000"},
+      {"FREQ=YEARLY;BYYEARDAY=-65,90,300", "19700331T030000"},
+      {"FREQ=HOURLY", "19700101T001500"},
+      {"FREQ=HOURLY;INTERVAL=5", "19700101T003000"},
+      {"FREQ=HOURLY;BYHOUR=1,2,3;BYMINUTE=0,20,40;BYSETPOS=1,-1", "19700101T010000"},
+      {"FREQ=MINUTELY;INTERVAL=45", "19700101T000000"},
+      {"FREQ=MINUTELY;INTERVAL=20;BYHOUR=0,1,2,3;BYSECOND=0,30", "19700101T000000"},
+      {"FREQ=SECONDLY;INTERVAL=3601", "19700101T000000"}};
+  std::vector<Expression> out;
+  for (const auto& [rule, start] : rules) {
+    tm parts{};
+    strptime(start.c_str(), "%Y%m%dT%H%M%S", &parts);
+    Expression& e = out.emplace_back(Expression{rule, {}, start, {}});
+    e.points = rrule_walk::Walk(rule, timegm(&parts)).Until(YearBegin(2038) + 10 * kDay);
+  }
+  return out;
+}
 
 std::vector<Expression> Expressions() {
   std::vector<std::string> texts = {"* * * * *",
@@ -251,7 +299,7 @@ std::vector<Expression> Expressions() {
                                               "0-7/2", "fri-sun", "7", "sunL", "6#2", "*/2",     "5-1"};
   std::mt19937 random(20'261'126);  // mt19937's numbers are the same everywhere; distributions are not
   const auto pick = [&](const std::vector<std::string>& pieces) { return pieces[random() % pieces.size()]; };
-  while (texts.size() < 190) {
+  while (texts.size() < 170) {
     std::string text = random() % 3 == 0 ? pick(seconds) + " " : "";
     for (const auto* pieces : {&minutes, &hours, &month_days, &months}) text += pick(*pieces) + " ";
     texts.push_back(text + pick(week_days));
@@ -263,6 +311,7 @@ std::vector<Expression> Expressions() {
     if (fields.size() == 6) fields.emplace_back("*");
     out.push_back({text, fields});
   }
+  for (Expression& rule : Rules()) out.push_back(std::move(rule));
   return out;
 }
 
@@ -279,17 +328,33 @@ class Matcher {
  public:
   explicit Matcher(const std::vector<Expression>& expressions) : expressions_(expressions) {
     for (std::size_t i = 0; i < expressions.size(); ++i) {
-      const auto& fields = expressions[i].fields;
+      const auto& [text, fields, start, points] = expressions[i];
+      if (fields.empty()) {
+        by_minute_[i] = std::all_of(points.begin(), points.end(), [](Seconds at) { return at % 60 == 0; });
+        continue;
+      }
       for (int v = 0; v < 60; ++v) seconds_[static_cast<std::size_t>(v)][i] = FieldHas(fields[0], v, 0, 59);
       for (int v = 0; v < 60; ++v) minutes_[static_cast<std::size_t>(v)][i] = FieldHas(fields[1], v, 0, 59);
       for (int v = 0; v < 24; ++v) hours_[static_cast<std::size_t>(v)][i] = FieldHas(fields[2], v, 0, 23);
       by_minute_[i] = fields[0] == "0";
     }
   }
+  // Before local times of [from, to) are asked for.
+  void Enter(Seconds from, Seconds to) {
+    rules_.clear();
+    for (std::size_t i = 0; i < expressions_.size(); ++i) {
+      const auto& points = expressions_[i].points;
+      for (auto at = std::lower_bound(points.begin(), points.end(), from); at != points.end() && *at < to; ++at) {
+        rules_[*at].set(i);
+      }
+    }
+  }
   Marks At(Seconds local) {
     const Seconds day = local / kDay - (local % kDay < 0 ? 1 : 0);
     const auto time = static_cast<std::size_t>(local - day * kDay);
-    return seconds_[time % 60] & minutes_[time / 60 % 60] & hours_[time / 3600] & OfDay(day);
+    Marks marks = seconds_[time % 60] & minutes_[time / 60 % 60] & hours_[time / 3600] & OfDay(day);
+    if (const auto rules = rules_.find(local); rules != rules_.end()) marks |= rules->second;
+    return marks;
   }
   const Marks& by_minute() const { return by_minute_; }  // those that fire at whole minutes only
 
@@ -298,13 +363,16 @@ class Matcher {
     const auto [found, fresh] = days_.try_emplace(day);
     if (fresh) {
       const Date date = DateOf(day);
-      for (std::size_t i = 0; i < expressions_.size(); ++i) found->second[i] = DateHas(expressions_[i], date);
+      for (std::size_t i = 0; i < expressions_.size(); ++i) {
+        found->second[i] = !expressions_[i].fields.empty() && DateHas(expressions_[i], date);
+      }
     }
     return found->second;
   }
   const std::vector<Expression>& expressions_;
   Marks seconds_[60], minutes_[60], hours_[24], by_minute_;
   std::map<std::int64_t, Marks> days_;
+  std::unordered_map<Seconds, Marks> rules_;  // by local time
 };
 
 // ---------------------------------------------------------------- the clock on the wall
@@ -368,7 +436,7 @@ class Walk {
       for (const char* fold : kFolds) {
         auto& row = schedules_.emplace_back();
         for (const Expression& e : expressions_) {
-          auto schedule = Schedule::Parse(fmt::format("cron {} zone={} gap={} fold={}", e.text, zone, gap, fold));
+          auto schedule = Schedule::Parse(e.ScheduleIn(zone, gap, fold));
           if (!schedule && schedule.error().message.find("never fires") != std::string::npos) {
             row.emplace_back();
             continue;
@@ -391,6 +459,7 @@ class Walk {
       Seconds local;
     };
     std::vector<std::vector<Match>> matches(expressions_.size());
+    matcher_.Enter(from - 2 * kDay, to + 2 * kDay);
     for (Seconds at = from; at < to;) {
       const Seconds local = at + OffsetAt(at);
       const bool fine = at >= fine_from && at < fine_to;
@@ -496,13 +565,6 @@ class Walk {
   std::string zone_;
   std::vector<std::vector<std::optional<Schedule>>> schedules_;  // by policy
 };
-
-Seconds YearBegin(int year) {
-  tm parts{};
-  parts.tm_year = year - 1900;
-  parts.tm_mday = 1;
-  return timegm(&parts);
-}
 
 // One name for each set of rules: links have the same bytes.
 std::vector<std::string> AllZones() {

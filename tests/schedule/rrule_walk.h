@@ -52,7 +52,10 @@ class Walk {
   Walk(const std::string& rule, Seconds start) : start_(start), first_(DayOf(start / kDayLength)) {
     for (const std::string& part : Parts(rule, ';')) {
       const auto sides = Parts(part, '=');
-      for (const std::string& value : Parts(sides[1], ',')) given_[sides[0]].push_back(value);
+      for (const std::string& value : Parts(sides[1], ',')) {
+        given_[sides[0]].push_back(value);
+        if (sides[0].starts_with("BY") && sides[0] != "BYDAY") numbers_[sides[0]].push_back(std::stoi(value));
+      }
     }
     frequency_ = given_["FREQ"][0];
     interval_ = Has("INTERVAL") ? std::stoi(given_["INTERVAL"][0]) : 1;
@@ -98,8 +101,8 @@ class Walk {
     return static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
   bool Lists(const std::string& name, int value) const {
-    const auto& values = given_.at(name);
-    return std::any_of(values.begin(), values.end(), [&](const std::string& v) { return std::stoi(v) == value; });
+    const auto& values = numbers_.at(name);
+    return std::find(values.begin(), values.end(), value) != values.end();
   }
 
   std::int64_t WeekFirst(const Day& day) const { return day.number - (day.weekday - week_start_ + 7) % 7; }
@@ -210,6 +213,7 @@ class Walk {
   Seconds start_;
   Day first_;
   std::map<std::string, std::vector<std::string>> given_;
+  std::map<std::string, std::vector<int>> numbers_;
   std::string frequency_;
   int interval_ = 1;
   int week_start_ = 1;
