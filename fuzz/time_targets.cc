@@ -1,4 +1,5 @@
 // Durations, instants, schedules, and texts as they are shown.
+#include <algorithm>
 #include <array>
 
 #include "escapement/schedule.h"
@@ -76,6 +77,38 @@ FUZZ_TARGET(cron) {
               "none lies before the next");
       Require(own.Last(*next + Duration(1)) == next, "the next point is the last up to it");
     }
+  }
+}
+
+// The first line is what follows the word rrule, with | where its lines end; then instants.
+FUZZ_TARGET(rrule) {
+  Parts parts(input);
+  std::string text(parts.Take());
+  std::replace(text.begin(), text.end(), '|', '\n');
+  const std::array<Instant, 2> at = {FromMicros(parts.Number()), FromMicros(parts.Number())};
+  const auto read = Schedule::Parse("rrule " + text);
+  if (!read) return RequireClear(read.error());
+  const auto again = Schedule::Parse(read->ToString());
+  Require(again && *again == *read, "a schedule is read back as it was written");
+  const std::string words = read->Describe();
+  Require(!words.empty() && IsPrintableText(words), "a description is one line of text");
+  Require(read->Rate() >= 0 && read->Spacing() >= Duration(0), "rates and spacings are not negative");
+  for (const Instant instant : at) {
+    const auto next = read->Next(instant);
+    Require(next == again->Next(instant), "what is read back fires at the same instants");
+    if (!next) continue;
+    Require(*next > instant && read->Count(*next, *next + Duration(1)) == 1, "the next point is later, and one");
+    Require(instant + Duration(1) > *next || read->Count(instant + Duration(1), *next) == 0,
+            "none lies before the next");
+    Require(read->Last(*next + Duration(1)) == next, "the next point is the last up to it");
+  }
+  const auto [from, to] = std::minmax(at[0], at[1]);
+  const Instant middle =
+      FromMicros(ToMicros(from) + static_cast<std::int64_t>(static_cast<std::uint64_t>(ToMicros(to)) -
+                                                            static_cast<std::uint64_t>(ToMicros(from))) /
+                                      2);
+  if (ToMicros(from) >= 0) {
+    Require(read->Count(from, to) == read->Count(from, middle) + read->Count(middle, to), "parts of a window add up");
   }
 }
 
