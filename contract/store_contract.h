@@ -112,7 +112,8 @@ class StoreContract : public testing::TestWithParam<StoreUnderTest> {
             .version = job.present.version,
             .run = settlement.run,
             .next = settlement.next,
-            .keep = keep};
+            .keep = keep,
+            .ran = job.definition};
   }
   static Completion Finish(const ClaimedJob& job, Verdict verdict = Verdict::kSucceeded, bool keep = false,
                            std::string error = {}) {
@@ -155,6 +156,8 @@ class StoreContract : public testing::TestWithParam<StoreUnderTest> {
     return info && info->state != JobState::kRemoved;
   }
   std::vector<RunInfo> Runs(const std::string& id) { return Must(store_->Runs({.job_id = id, .limit = 10'000})); }
+
+  std::vector<DeadLetter> Letters(const DeadLetterFilter& filter = {}) { return Must(store_->DeadLetters(filter)); }
 
   // Everything that is exported, in pages.
   static std::vector<ArchivedJob> AllJobs(JobStore& store, int page = 2) {

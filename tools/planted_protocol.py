@@ -198,16 +198,16 @@ MISTAKES = [
     Mistake("time", "a new session trusts the old estimate", _POD, "  clock_ = StoreClock();", "  "),
     # --- occurrences
     Mistake("occurrences", "the next fire time counts from now", _SETTLE,
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));",
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));\n"
+            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);",
+            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);\n"
             "  if (settlement.next.fire_time) {\n    settlement.next.fire_time = now + job.schedule.Spacing();\n"
             "    settlement.next.due_at = *settlement.next.fire_time;\n  }"),
     Mistake("occurrences", "the settled point is due again", _SETTLE,
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after));",
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after - Duration(1)));"),
+            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);",
+            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after - Duration(1)), failures);"),
     Mistake("occurrences", "a failed attempt settles, and is tried again", _SETTLE, "    settlement.run->settles = 0;\n", ""),
-    Mistake("occurrences", "attempts are not counted", _SETTLE, ".attempt = present.attempt + 1};",
-            ".attempt = present.attempt};"),
+    Mistake("occurrences", "attempts are not counted", _SETTLE, ".attempt = present.attempt + 1,",
+            ".attempt = present.attempt,"),
     Mistake("occurrences", "one attempt too many", _SETTLE, "present.attempt < job.retry.max_attempts",
             "present.attempt <= job.retry.max_attempts"),
     Mistake("occurrences", "no end of dead pods", _SETTLE,
@@ -290,14 +290,35 @@ MISTAKES = [
             "if (!more && !outdated && row->state != JobState::kRemoved)", "if (!more && !outdated)"),
     Mistake("users", "fences of an id begin again", _STORE, "return std::max(ToMicros(now) / 1000, greatest_fence + 1);",
             "return ToMicros(now) > 0 ? 1 : 0;"),
-    Mistake("users", "a trigger settles a point of its parent", _STORE, "    state_->Insert(*child, now, row->key);\n",
-            "    state_->Insert(*child, now, row->key);\n    Row& parent = *state_->FindById(id);\n"
-            "    const MemoryState::Change change(*state_, parent);\n"
-            "    if (const auto next = parent.definition->schedule.AnchoredAt(parent.present.created_at)"
-            ".Next(parent.present.fire_time)) {\n"
-            "      parent.present = Advance(parent.present, {parent.present.fire_time, next, *next, 1});\n    }\n"),
+    Mistake("users", "a trigger settles a point of its parent", _STORE, "    Insert(*child, now, parent.key);\n",
+            "    Insert(*child, now, parent.key);\n    Row& job = *Find(parent.key);\n"
+            "    const Change change(*this, job);\n"
+            "    if (const auto next = job.definition->schedule.AnchoredAt(job.present.created_at)"
+            ".Next(job.present.fire_time)) {\n"
+            "      job.present = Advance(job.present, {job.present.fire_time, next, *next, 1});\n    }\n"),
     Mistake("users", "a triggered run takes its job's place", _STORE, "if (!parent) keys[definition.id] = key;",
             "keys[definition.id] = key;"),
+    # --- failures
+    Mistake("failures", "however many, they pause nothing", _SETTLE, "job.pause_after > 0 && failures > present.failures",
+            "job.pause_after < 0 && failures > present.failures"),
+    Mistake("failures", "one too few pauses the job", _SETTLE, "failures >= job.pause_after &&", "failures + 1 >= job.pause_after &&"),
+    Mistake("failures", "an attempt that is tried again counts", "src/job/failures.h", "return settles > 0 && (", "return settles >= 0 && ("),
+    Mistake("failures", "what is lost leaves nothing behind", "src/job/failures.h", " || verdict == Verdict::kLost", ""),
+    Mistake("failures", "a success does not end the row", "src/job/failures.h", "verdict == Verdict::kSucceeded ? 0 : before",
+            "verdict == Verdict::kSkippedOverlapped ? 0 : before"),
+    Mistake("failures", "a resumption does not begin anew", _STORE, "    row->present.failures = 0;\n", ""),
+    Mistake("failures", "counted by a pod that knows of no resumption", _STORE, "    row->present.failures = failures;\n", ""),
+    Mistake("failures", "a pod that knows of no resumption pauses", _STORE, " && failures >= completion.next.failures;", ";"),
+    Mistake("failures", "the definition of before a change pauses", _STORE,
+            "completion.next.pause && more && !outdated &&", "completion.next.pause && more &&"),
+    Mistake("failures", "the pod keeps what it pauses", _POD, "!next.fire_time || next.pause ||", "!next.fire_time ||"),
+    # --- queues
+    Mistake("queues", "claims of one that rests", _STORE, "if (!state_->paused.Hold(QueueOf(queue))) queues.insert(queue);",
+            "queues.insert(queue);"),
+    Mistake("queues", "what waits of one that rests is kept", _POD, "  HandBackPaused();\n", ""),
+    Mistake("queues", "everything does not rest", "include/escapement/paused.h", "return all || queues", "return queues"),
+    Mistake("queues", "one that was resumed rests on", _POD, "  paused_ = reply->paused;\n",
+            "  if (reply->paused.all || !reply->paused.queues.empty()) paused_ = reply->paused;\n"),
 ]
 
 TABLE_HEAD = """# Planted bugs

@@ -34,6 +34,55 @@ TEST_P(StoreContract, ListGoesOnAfterAnId) {
   EXPECT_THAT(ids({.after_id = "c"}), testing::IsEmpty());
 }
 
+TEST_P(StoreContract, ListFiltersByMetadata) {
+  const auto add = [&](const std::string& id, const std::map<std::string, std::string>& metadata) {
+    JobDefinition job = Hourly(id);
+    job.metadata = metadata;
+    Enqueue(job);
+  };
+  add("a", {{"tenant", "acme"}, {"tier", "gold"}});
+  add("b", {{"tenant", "acme"}});
+  add("c", {{"tenant", "Acme"}, {"z\xC3\xBCrich's \"%\"", "\\ 'x'"}});
+  add("d", {{"tier", "acme"}});
+  add("e", {});
+  Must(store_->Pause("b"));
+  const auto ids = [&](const JobFilter& filter) {
+    std::vector<std::string> found;
+    for (const JobInfo& job : Must(store_->List(filter))) found.push_back(job.definition.id);
+    return found;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(ids({.metadata = {{"tenant", "acme"}}}), ElementsAre("a", "b"));
+  EXPECT_THAT(ids({.metadata = {{"tenant", "acme"}, {"tier", "gold"}}}), ElementsAre("a"));
+  EXPECT_THAT(ids({.metadata = {{"z\xC3\xBCrich's \"%\"", "\\ 'x'"}}}), ElementsAre("c"));
+  EXPECT_THAT(ids({.metadata = {{"tenant", ""}}}), testing::IsEmpty());
+  EXPECT_THAT(ids({.metadata = {{"tenant", "acm%"}}}), testing::IsEmpty());
+  EXPECT_THAT(ids({.state = JobState::kPaused, .metadata = {{"tenant", "acme"}}}), ElementsAre("b"));
+  EXPECT_THAT(ids({.metadata = {{"tenant", "acme"}}, .limit = 1}), ElementsAre("a"));
+  EXPECT_THAT(ids({.after_id = "a", .metadata = {{"tenant", "acme"}}, .limit = 1}), ElementsAre("b"));
+  EXPECT_THAT(ids({.id_prefix = "b", .metadata = {{"tenant", "acme"}}}), ElementsAre("b"));
+  EXPECT_EQ(Get("a").definition.metadata, (std::map<std::string, std::string>{{"tenant", "acme"}, {"tier", "gold"}}));
+}
+
+TEST_P(StoreContract, AFilterByMetadataFindsWhatLiesFarApart) {
+  std::vector<JobDefinition> jobs;
+  for (int i = 0; i < 700; ++i) {
+    std::string id = std::to_string(1000 + i);
+    jobs.push_back(Hourly(id));
+    if (i % 233 == 0) jobs.back().metadata = {{"rare", "yes"}};
+  }
+  Must(store_->Enqueue(jobs));
+  std::vector<std::string> found;
+  JobFilter filter{.metadata = {{"rare", "yes"}}, .limit = 2};
+  for (bool more = true; more;) {
+    const auto page = Must(store_->List(filter));
+    for (const JobInfo& job : page) found.push_back(job.definition.id);
+    more = page.size() == 2;
+    if (more) filter.after_id = found.back();
+  }
+  EXPECT_THAT(found, testing::ElementsAre("1000", "1233", "1466", "1699"));
+}
+
 TEST_P(StoreContract, RunsFilterByJobWindowAndLimitNewestFirst) {
   const SessionId session = OpenSession();
   ClaimedJob job = Own(session, Hourly("a"));

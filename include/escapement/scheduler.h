@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "escapement/audit.h"
+#include "escapement/dead_letter.h"
 #include "escapement/handler.h"
 #include "escapement/job.h"
+#include "escapement/paused.h"
 #include "escapement/report.h"
 #include "escapement/schedule.h"
 #include "escapement/status.h"
@@ -87,11 +89,27 @@ class Scheduler {
   [[nodiscard]] virtual Status Remove(const std::string& id) = 0;
   [[nodiscard]] virtual Status Pause(const std::string& id) = 0;
   [[nodiscard]] virtual Status Resume(const std::string& id) = 0;
+  // Lets a queue rest, or everything (none), until it is resumed: see PausedQueues. Jobs are added, changed and
+  // triggered as ever. A queue that rests by itself goes on resting when everything is resumed. kInvalidArgument for
+  // what is no name of a queue.
+  [[nodiscard]] virtual Status PauseQueue(const std::optional<std::string>& queue) = 0;
+  [[nodiscard]] virtual Status ResumeQueue(const std::optional<std::string>& queue) = 0;
+  [[nodiscard]] virtual Result<PausedQueues> Paused() = 0;
   // Runs the job once more, now, beside its schedule and whatever its state, with a payload of its own if one is given.
   [[nodiscard]] virtual Status Trigger(const std::string& id, std::optional<std::string> payload = {}) = 0;
   // Asks the pods that run the job now, triggered runs included, to cancel these runs. kConflict when nothing of it is
   // under way.
   [[nodiscard]] virtual Status Cancel(const std::string& id) = 0;
+
+  // --- what failed for good
+  // Letters in the order of their ids.
+  [[nodiscard]] virtual Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) = 0;
+  // Runs once more, now, what a dead letter is left of: the letter goes, and a triggered run of its job, as the job is
+  // now but with the letter's payload, comes. kNotFound when there is no such letter, or its job is gone: the letter
+  // stays then.
+  [[nodiscard]] virtual Status RetryDead(std::int64_t id) = 0;
+  // Gives those of the ids that were letters, which are no more.
+  [[nodiscard]] virtual Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) = 0;
 
   // --- questions
   [[nodiscard]] virtual Result<JobInfo> Get(const std::string& id) = 0;

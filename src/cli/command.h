@@ -32,15 +32,22 @@ struct CommandLine {
   std::vector<std::string> tail;  // the words after the first "--" of `add`
 };
 
-// Adds a command that runs `body` with the options, which live as long as the command line. `footer`: examples.
+// Adds a command below `parent` that runs `body` with the options, which live as long as the command line. `footer`:
+// examples.
 template <typename Options>
-CLI::App* AddCommand(CommandLine& line, const char* name, const char* description, const char* footer,
+CLI::App* AddCommand(CommandLine& line, CLI::App* parent, const char* name, const char* description, const char* footer,
                      std::shared_ptr<Options> options, int (*body)(const Options&)) {
-  CLI::App* command = line.app.add_subcommand(name, description);
+  CLI::App* command = parent->add_subcommand(name, description);
   command->footer(footer);
   command->callback(
       [&line, options = std::move(options), body] { line.run = [options, body] { return body(*options); }; });
   return command;
+}
+
+template <typename Options>
+CLI::App* AddCommand(CommandLine& line, const char* name, const char* description, const char* footer,
+                     std::shared_ptr<Options> options, int (*body)(const Options&)) {
+  return AddCommand(line, &line.app, name, description, footer, std::move(options), body);
 }
 
 void AddStoreOptions(CLI::App* command, CommonOptions* options);  // --store, --locks, --config

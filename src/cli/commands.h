@@ -7,7 +7,8 @@ namespace escapement {
 
 void AddRunCommand(CommandLine& line);         // run
 void AddJobCommands(CommandLine& line);        // add, list, show, runs
-void AddControlCommands(CommandLine& line);    // pause, resume, trigger, cancel, remove
+void AddControlCommands(CommandLine& line);    // pause, resume, paused, trigger, cancel, remove
+void AddDeadCommand(CommandLine& line);        // dead list, dead retry, dead discard
 void AddScheduleCommands(CommandLine& line);   // next, describe, moves, why
 void AddApplyCommand(CommandLine& line);       // apply
 void AddAuditCommand(CommandLine& line);       // audit

@@ -63,6 +63,18 @@ void ExamineJobs(JobStore& store, std::vector<Finding>* out) {
                                      : fmt::format("{} active, none overdue", active)});
 }
 
+void ExamineQueues(JobStore& store, std::vector<Finding>* out) {
+  const auto paused = store.Paused();
+  if (!paused) {
+    out->push_back({Level::kFail, "queues", paused.error().message});
+  } else if (paused->all) {
+    out->push_back({Level::kWarn, "queues", "everything is paused (escapement resume --all)"});
+  } else if (!paused->queues.empty()) {
+    out->push_back({Level::kWarn, "queues",
+                    fmt::format("paused: {} (escapement resume --queue NAME)", fmt::join(paused->queues, ", "))});
+  }
+}
+
 void ExamineLocks(Locks& locks, std::vector<Finding>* out) {
   auto lease = locks.Acquire(fmt::format("doctor/{}", ToMicros(SystemNow())), std::chrono::seconds(5));
   if (!lease || !*lease) {
@@ -95,6 +107,7 @@ bool ExamineStore(const std::string& url, std::vector<Finding>* out) {
   out->push_back({Level::kOk, "schema", "up to date"});
   ExamineClock(**store, out);
   ExamineJobs(**store, out);
+  ExamineQueues(**store, out);
   return true;
 }
 

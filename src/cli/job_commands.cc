@@ -1,5 +1,6 @@
 // add, list, show, runs.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -25,7 +26,7 @@ struct AddOptions {
   std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex;
   std::optional<std::vector<Duration>> retry_delays;
   std::optional<std::string> queue, label, overlap, late, delivery, retry_on;
-  std::optional<int> priority, max_attempts, late_limit, lost_limit;
+  std::optional<int> priority, max_attempts, late_limit, lost_limit, pause_after;
   std::optional<double> retry_factor, retry_jitter;
 };
 
@@ -82,6 +83,7 @@ Result<JobDefinition> ReadAdd(const AddOptions& o) {
   Take(o.late_threshold, &job.late_threshold);
   if (o.delivery) job.delivery = *DeliveryByName(*o.delivery);
   Take(o.lost_limit, &job.lost_limit);
+  Take(o.pause_after, &job.pause_after);
   if (auto status = Validate(job); !status) return tl::unexpected(status.error());
   return job;
 }
@@ -162,6 +164,9 @@ The words after -- reach the program as they are: no shell is involved. Says cre
       ->type_name("DELIVERY");
   add->add_option("--lost-limit", o->lost_limit, "After this many dead pods an occurrence counts as lost (5)")
       ->type_name("N");
+  add->add_option("--pause-after", o->pause_after,
+                  "So many occurrences in a row that failed pause the job (0: none do)")
+      ->type_name("N");
   AddStoreOptions(add, &o->common);
   AddJsonOption(add, &o->common);
 }
@@ -172,6 +177,7 @@ struct ListOptions {
   CommonOptions common;
   std::string prefix;
   std::optional<std::string> state;
+  std::vector<std::string> where;
 };
 
 std::optional<JobState> StateByName(std::string_view name) {
@@ -181,12 +187,32 @@ std::optional<JobState> StateByName(std::string_view name) {
   return std::nullopt;
 }
 
+// "metadata.tenant=acme", each.
+Result<std::map<std::string, std::string>> ReadWhere(const std::vector<std::string>& where) {
+  constexpr std::string_view kBefore = "metadata.";
+  std::map<std::string, std::string> metadata;
+  for (const std::string& word : where) {
+    const std::size_t equals = word.find('=');
+    if (!word.starts_with(kBefore) || equals == std::string::npos || equals == kBefore.size()) {
+      return Fail(Code::kInvalidArgument, "--where must be metadata.NAME=VALUE");
+    }
+    const std::string name = word.substr(kBefore.size(), equals - kBefore.size());
+    if (!metadata.emplace(name, word.substr(equals + 1)).second) {
+      return Fail(Code::kInvalidArgument, fmt::format("--where: metadata.{} is given twice", OneLine(name)));
+    }
+  }
+  return metadata;
+}
+
 int List(const ListOptions& o) {
+  auto metadata = ReadWhere(o.where);
+  if (!metadata) return Complain(metadata.error());
   auto scheduler = OpenStore(o.common);
   if (!scheduler) return Complain(scheduler.error());
   auto now = (*scheduler)->StoreTime();
   if (!now) return Complain(now.error());
-  JobFilter filter{.id_prefix = o.prefix, .after_id = {}, .state = {}, .limit = kPage};
+  JobFilter filter{
+      .id_prefix = o.prefix, .after_id = {}, .state = {}, .metadata = *std::move(metadata), .limit = kPage};
   if (o.state) filter.state = StateByName(*o.state);
   Table table({"NAME", "STATE", "NEXT", "SCHEDULE", "RUNS", "POD"});
   JsonList json;
@@ -224,6 +250,7 @@ void AddList(CommandLine& line) {
   CLI::App* list = AddCommand(line, "list", "List jobs by name", R"(Examples:
   escapement list
   escapement list billing/ --state paused
+  escapement list --where metadata.tenant=acme
   escapement list --json | jq -r '.[].name'
 In a pipe, separated by tabs: name, state, next fire time, schedule, what it runs, pod.
 Jobs that a newer version wrote and this one cannot read are left out with a warning; the exit status stays 0.)",
@@ -232,6 +259,9 @@ Jobs that a newer version wrote and this one cannot read are left out with a war
   list->add_option("--state", o->state, "active, paused or finished")
       ->check([](const std::string& s) { return StateByName(s) ? "" : "must be active, paused or finished"; })
       ->type_name("STATE");
+  list->add_option("--where", o->where, "Only jobs that have this; may be repeated: all of them")
+      ->type_name("metadata.NAME=VALUE")
+      ->allow_extra_args(false);
   AddStoreOptions(list, &o->common);
   AddJsonOption(list, &o->common);
 }

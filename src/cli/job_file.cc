@@ -14,7 +14,7 @@ constexpr const char* kMembers =
     "schedule, command, env, directory, kill_grace, task, payload, queue, label, metadata, priority, timeout, "
     "max_attempts, "
     "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
-    "late_threshold, jitter, flex, overlap, delivery, lost_limit";
+    "late_threshold, jitter, flex, overlap, delivery, lost_limit, pause_after";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -63,6 +63,7 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
     return PutName(name, value, DeliveryByName, "at_least_once or at_most_once", &job->delivery);
   }
   if (name == "lost_limit") return Put(value.Int(name), &job->lost_limit);
+  if (name == "pause_after") return Put(value.Int(name), &job->pause_after);
   return value.Wrong(fmt::format("a job has no member '{}': use {}", Quoted(name), kMembers));
 }
 

@@ -104,6 +104,7 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);
   json["delivery"] = DeliveryName(job.delivery);
   json["lost_limit"] = job.lost_limit;
+  json["pause_after"] = job.pause_after;
   return json;
 }
 
@@ -115,6 +116,7 @@ OutputJson JobView(const JobInfo& job, bool reveal) {
   json["version"] = job.version;
   json["created_at"] = FormatInstant(job.created_at);
   json["settled"] = job.settled_total;
+  json["failures"] = job.failures;
   json["settled_until"] = FormatInstant(job.cursor);
   json["in_words"] = job.definition.schedule.Describe();
   json["definition"] = DefinitionView(job.definition, reveal);

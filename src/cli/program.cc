@@ -66,6 +66,7 @@ Program::Program()
   AddRunCommand(line);
   AddJobCommands(line);
   AddControlCommands(line);
+  AddDeadCommand(line);
   AddScheduleCommands(line);
   AddApplyCommand(line);
   AddArchiveCommands(line);

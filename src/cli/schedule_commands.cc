@@ -277,7 +277,16 @@ int Why(const WhyOptions& o) {
   if (!runs) return Complain(runs.error());
   auto now = (*scheduler)->StoreTime();
   if (!now) return Complain(now.error());
-  const WhyAnswer answer = Explain(*job, *std::move(runs), *o.instant, *now);
+  WhyAnswer answer = Explain(*job, *std::move(runs), *o.instant, *now);
+  if (answer.kind == WhyAnswer::Kind::kOverdue) {
+    auto paused = (*scheduler)->Paused();
+    if (!paused) return Complain(paused.error());
+    if (paused->Hold(job->definition.queue)) {
+      answer.kind = WhyAnswer::Kind::kPaused;
+      answer.text = fmt::format("{} is paused: this occurrence is late, and the job's late policy says what becomes of it",
+                                paused->all ? "everything" : "queue '" + job->definition.queue + "'");
+    }
+  }
   if (o.common.json) {
     OutputJson json = {
         {"name", o.name}, {"time", FormatInstant(*o.instant)}, {"answer", WhyName(answer.kind)}, {"text", answer.text}};

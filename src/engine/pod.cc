@@ -6,6 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "job/failures.h"
+#include "job/queue_key.h"
+
 namespace escapement {
 namespace {
 
@@ -109,6 +112,9 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
     }
   }
   for (const CancelMark& mark : reply->cancelled) CancelRun(now, mark);
+  if (reply->paused != paused_) next_claim_ = std::min(next_claim_, now);  // something may go on
+  paused_ = reply->paused;
+  HandBackPaused();
   if (++beats_since_recover_ >= kBeatsBetweenRecovers) {
     need_recover_ = true;
     to_release_.insert(to_release_.end(), unreadable_.begin(), unreadable_.end());
@@ -264,7 +270,8 @@ void Pod::Adopt(ClaimedJob job) {
   held.rate = held.job.definition->schedule.Rate();
   rate_ += held.rate;
   PutOff(held.job, held.job.present.fire_time, held.job.present.attempt, held.job.present.due_at);
-  if (life_ == Life::kRunning) {
+  // A claim of before its queue was paused may arrive after the beat that told of it.
+  if (life_ == Life::kRunning && !paused_.Hold(held.job.definition->queue)) {
     Arm(held);
   } else {
     HandBack(held);
@@ -302,6 +309,14 @@ void Pod::HandBack(Held& held) {
   if (held.phase == Phase::kReady) --ready_count_;
   held.phase = Phase::kReleasing;
   to_release_.emplace_back(held.job.key, held.job.fence);
+}
+
+// What waits of queues that rest; what runs goes on to its end.
+void Pod::HandBackPaused() {
+  if (!paused_.all && paused_.queues.empty()) return;
+  for (auto& [key, held] : held_) {
+    if (paused_.Hold(held.job.definition->queue)) HandBack(held);
+  }
 }
 
 // --- runs
@@ -545,8 +560,10 @@ void Pod::Finish(BootTime now, Held& held, const Outcome& outcome) {
 }
 
 bool Pod::KeepAfter(const Held& held, const Plan& next, Instant store_now) {
-  if (life_ != Life::kRunning || held.hand_back || !next.fire_time || next.due_at > store_now + options_.horizon)
+  if (life_ != Life::kRunning || held.hand_back || !next.fire_time || next.pause ||
+      next.due_at > store_now + options_.horizon) {
     return false;
+  }
   if (held.rate > 0 && surplus_ + 1e-9 >= held.rate) {
     surplus_ -= held.rate;
     return false;
@@ -565,6 +582,7 @@ void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
   c.run = std::move(settlement.run);
   c.next = settlement.next;
   if (c.next.fire_time) PutOff(held.job, *c.next.fire_time, c.next.attempt, c.next.due_at);
+  if (c.run && FailedForGood(c.run->verdict, c.run->settles)) c.ran = held.job.definition;
   c.keep = KeepAfter(held, c.next, clock_.At(now));
   held.marked_here = false;
   if (c.keep) {
@@ -769,8 +787,12 @@ void Pod::CallClaims(BootTime now, Commands* out) {
   ClaimRequest request{.session = *session_,
                        .horizon = std::min(options_.horizon, kImminent),
                        .limit = std::max(1, options_.claim_batch / 8),
-                       .queues = options_.queues,
+                       .queues = AwakeQueues(),
                        .oldest_first = ++claims_ % kOldestEvery == 0};
+  if (request.queues.empty()) {
+    next_claim_ = now + kSatedClaimPeriod;
+    return;
+  }
   const std::size_t busy = ready_count_ + runs_.size();
   if (busy >= options_.max_running) {
     // No free slot: others may have one. But what waits here must not keep from its turn what waits in the store: a
@@ -803,6 +825,14 @@ void Pod::CallClaims(BootTime now, Commands* out) {
   request.limit = static_cast<int>(std::min<std::size_t>(request.limit, options_.max_running - busy));
   out->claim_call = std::move(request);
   Send(channel);
+}
+
+// Not asked for what would be handed back at once.
+std::vector<std::string> Pod::AwakeQueues() const {
+  std::vector<std::string> queues;
+  std::copy_if(options_.queues.begin(), options_.queues.end(), std::back_inserter(queues),
+               [&](const std::string& queue) { return !paused_.Hold(QueueOf(queue)); });
+  return queues;
 }
 
 void Pod::CallCommits(BootTime now, Commands* out) {

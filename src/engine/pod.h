@@ -199,10 +199,12 @@ class Pod {
   void CallClaims(BootTime now, Commands* out);
   void CallCommits(BootTime now, Commands* out);
   void HandBack(Held& held);
+  void HandBackPaused();
   void Send(Channel& channel) { channel.busy = true, channel.epoch = epoch_; }
   BootTime CommitDue() const;
   BootTime NextStep(BootTime now) const;
   Duration ClaimPeriod() const;
+  std::vector<std::string> AwakeQueues() const;
   double FairShare() const { return pods_ == 0 ? 0 : total_rate_ / static_cast<double>(pods_); }
   bool KeepAfter(const Held& held, const Plan& next, Instant store_now);
   Duration Jittered(Duration base);
@@ -226,6 +228,7 @@ class Pod {
   double total_rate_ = 0;
   std::int64_t total_jobs_ = 0;
   bool others_under_share_ = false;
+  PausedQueues paused_;
 
   // jobs
   std::unordered_map<JobKey, Held> held_;

@@ -38,8 +38,8 @@ Status ValidateArchive(const std::vector<ArchivedJob>& jobs) {
     if (!ids.insert(job.definition.id).second) return bad("is given twice in one batch");
     if (job.state == JobState::kRemoved) return bad("a removed job cannot be imported");
     if (job.settled_total < 0) return bad("settled_total must not be negative");
-    if (job.present.attempt < 1 || job.present.version < 1 || job.present.lost < 0) {
-      return bad("attempt and version must be at least 1, lost not negative");
+    if (job.present.attempt < 1 || job.present.version < 1 || job.present.lost < 0 || job.present.failures < 0) {
+      return bad("attempt and version must be at least 1, lost and failures not negative");
     }
     if (job.reigns.empty()) return bad("has no version that planned");
     for (std::size_t i = 0; i < job.reigns.size(); ++i) {

@@ -51,6 +51,7 @@ Json Write(const Present& p) {
   if (p.attempt != plain.attempt) json["attempt"] = p.attempt;
   if (p.version != plain.version) json["version"] = p.version;
   if (p.lost != plain.lost) json["lost"] = p.lost;
+  if (p.failures != plain.failures) json["failures"] = p.failures;
   if (p.begun) json["begun"] = true;
   if (p.to_plan) json["to_plan"] = true;
   if (p.completed_at) json["completed_at"] = ToMicros(*p.completed_at);
@@ -162,6 +163,7 @@ Result<Present> ReadPresent(const Json& json) {
                       : name == "attempt"      ? Read(value, &p.attempt)
                       : name == "version"      ? Read(value, &p.version)
                       : name == "lost"         ? Read(value, &p.lost)
+                      : name == "failures"     ? Read(value, &p.failures)
                       : name == "begun"        ? Read(value, &p.begun)
                       : name == "to_plan"      ? Read(value, &p.to_plan)
                       : name == "completed_at" ? Read(value, &p.completed_at)

@@ -99,6 +99,7 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "jitter_us") return Read(value, job.jitter);
   if (name == "flex_us") return Read(value, job.flex);
   if (name == "overlap") return ReadName(value, kOverlapNames, job.overlap);
+  if (name == "pause_after") return Read(value, job.pause_after);
   return false;
 }
 
@@ -136,6 +137,7 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("jitter_us", job.jitter.count(), plain.jitter.count());
   put("flex_us", job.flex.count(), plain.flex.count());
   put("overlap", kOverlapNames[static_cast<std::size_t>(job.overlap)], kOverlapNames[0]);
+  put("pause_after", job.pause_after, plain.pause_after);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -161,6 +163,21 @@ Result<JobDefinition> DefinitionFromJson(std::string id, std::string_view text) 
   }
   if (const Status status = Validate(job); !status) return FailIn("stored definition", status.error());
   return job;
+}
+
+bool HasMetadata(const std::map<std::string, std::string>& metadata, const std::map<std::string, std::string>& wanted) {
+  return std::includes(metadata.begin(), metadata.end(), wanted.begin(), wanted.end());
+}
+
+bool HasMetadata(std::string_view json, const std::map<std::string, std::string>& wanted) {
+  const Json definition = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  std::map<std::string, std::string> metadata;
+  if (definition.is_object() && definition.contains("metadata")) (void)Read(definition["metadata"], metadata);
+  return HasMetadata(metadata, wanted);
+}
+
+std::string MetadataToJson(const std::map<std::string, std::string>& metadata) {
+  return Json(metadata).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 JobDefinition DefinitionOrId(std::string id, std::string_view json, std::string* unreadable) {

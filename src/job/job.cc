@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "job/queue_key.h"
 #include "job/text.h"
 #include "schedule/kind.h"
 #include "time/quoted.h"
@@ -105,6 +106,7 @@ Status Check(const JobDefinition& job) {
     status = Bad("overlap", "'replace' needs points that come while a run goes on: after a delay none does");
   }
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
+  if (status) status = CheckRange("pause_after", job.pause_after, 0, 10'000);
   return status;
 }
 
@@ -133,6 +135,8 @@ std::string_view JobStateName(JobState state) {
   }
   return "unknown";
 }
+
+Status CheckQueue(const std::optional<std::string>& queue) { return queue ? CheckName("queue", *queue) : Status(); }
 
 Status Validate(const JobDefinition& definition) {
   const Status status = Check(definition);

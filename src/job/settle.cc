@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "job/failures.h"
 #include "job/text.h"
 #include "schedule/kind.h"
 #include "time/stable_hash.h"
@@ -35,8 +36,12 @@ std::optional<Instant> NextAfterChange(const JobDefinition& job, const Present& 
   return present.fire_time > after && next ? std::min(present.fire_time, *next) : next;
 }
 
-Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time) {
-  return {.cursor = cursor, .fire_time = fire_time, .due_at = fire_time.value_or(cursor), .attempt = 1};
+Plan PlanFrom(Instant cursor, std::optional<Instant> fire_time, int failures) {
+  return {.cursor = cursor,
+          .fire_time = fire_time,
+          .due_at = fire_time.value_or(cursor),
+          .attempt = 1,
+          .failures = failures};
 }
 
 // So much after its fire time the first attempt was to start.
@@ -119,18 +124,25 @@ Settlement Settle(const JobDefinition& job, const Present& present, const Outcom
     if (!deadline || due_at < *deadline) {
       settlement.run->settles = 0;
       settlement.retried = true;
-      settlement.next = {
-          .cursor = present.cursor, .fire_time = present.fire_time, .due_at = due_at, .attempt = present.attempt + 1};
+      settlement.next = {.cursor = present.cursor,
+                         .fire_time = present.fire_time,
+                         .due_at = due_at,
+                         .attempt = present.attempt + 1,
+                         .failures = present.failures};
       return settlement;
     }
   }
-  settlement.next = PlanFrom(present.fire_time, NextAfterRun(job, present, now));
+  const int failures = FailuresAfter(present.failures, outcome.verdict, settlement.run->settles);
+  settlement.next = PlanFrom(present.fire_time, NextAfterRun(job, present, now), failures);
+  settlement.next.pause =
+      job.pause_after > 0 && failures > present.failures && failures >= job.pause_after && settlement.next.fire_time;
   return settlement;
 }
 
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now) {
   if (present.to_plan && !WasStarted(present)) {
-    return Settlement{.run = std::nullopt, .next = PlanFrom(present.cursor, NextAfterChange(job, present))};
+    return Settlement{.run = std::nullopt,
+                      .next = PlanFrom(present.cursor, NextAfterChange(job, present), present.failures)};
   }
   if (present.completed_at) {
     return Settle(job, present,
@@ -155,7 +167,8 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
                       .next = {.cursor = present.cursor,
                                .fire_time = present.fire_time,
                                .due_at = present.due_at,
-                               .attempt = present.attempt}};
+                               .attempt = present.attempt,
+                               .failures = present.failures}};
   }
   const bool replaces = job.overlap == Overlap::kReplace;
   if (WasStarted(present)) {
@@ -180,6 +193,7 @@ Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
   JobDefinition child = job;
   child.schedule = *std::move(at);
   child.jitter = child.flex = Duration::zero();  // at once
+  child.pause_after = 0;                         // it is over with its only occurrence
   if (payload) child.payload = *payload;
   if (const Status valid = Validate(child); !valid) return tl::unexpected(valid.error());
   return child;
@@ -202,7 +216,7 @@ std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& p
                              .finished_at = std::nullopt,
                              .error = {},
                              .output = {}};
-  settlement.next = PlanFrom(last, grid.Next(last));
+  settlement.next = PlanFrom(last, grid.Next(last), present.failures);
   return settlement;
 }
 
@@ -215,6 +229,7 @@ Present Advance(const Present& present, const Plan& next) {
   }
   after.due_at = next.due_at;
   after.attempt = next.attempt;
+  after.failures = next.failures;
   after.begun = false;
   after.completed_at.reset();
   after.to_plan = false;

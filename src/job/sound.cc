@@ -12,9 +12,9 @@ Status CheckPresent(const Present& p) {
       return Fail(Code::kInternal, "the store holds an instant that is in none of the years 1970 to 10999");
     }
   }
-  if (p.attempt < 1 || p.version < 1 || p.lost < 0) {
-    return Fail(Code::kInternal,
-                fmt::format("the store holds attempt {}, version {} and {} losses", p.attempt, p.version, p.lost));
+  if (p.attempt < 1 || p.version < 1 || p.lost < 0 || p.failures < 0) {
+    return Fail(Code::kInternal, fmt::format("the store holds attempt {}, version {}, {} losses and {} failures",
+                                             p.attempt, p.version, p.lost, p.failures));
   }
   return {};
 }

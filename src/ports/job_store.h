@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "escapement/dead_letter.h"
 #include "escapement/job.h"
+#include "escapement/paused.h"
 #include "escapement/status.h"
 #include "escapement/time.h"
 #include "job/archive.h"
@@ -51,6 +53,7 @@ struct BeatReply {
   std::int64_t total_jobs = 0;        // active jobs, as last counted
   std::vector<JobKey> changed;        // owned jobs that a user changed, paused or removed: hand them back
   std::vector<CancelMark> cancelled;  // owned runs that a user asked to cancel, until they are settled
+  PausedQueues paused;                // hand back what waits of these
   Instant store_time;                 // stamped as late as possible
 };
 
@@ -88,7 +91,8 @@ struct Completion {
   int version = 1;               // of the definition it was planned under
   std::optional<RunRecord> run;  // none: only the plan changes
   Plan next;
-  bool keep = false;  // the session wants to stay the owner
+  bool keep = false;                              // the session wants to stay the owner
+  std::shared_ptr<const JobDefinition> ran = {};  // if the run failed for good: what it ran, for its dead letter
 };
 
 enum class CommitOutcome {
@@ -151,13 +155,14 @@ class JobStore {
   virtual Status EndSession(SessionId session) = 0;
 
   // --- the hot path
+  // Gives nothing of queues that rest.
   virtual Result<ClaimReply> Claim(const ClaimRequest& request) = 0;
   // What the session owns, without what is `known` under the fence it has.
   virtual Result<ClaimReply> Recover(SessionId session, const std::vector<std::pair<JobKey, Fence>>& known) = 0;
   // Marks occurrences as started, where fence, fire time and attempt are equal. Answer i: it may start. Idempotent.
   virtual Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) = 0;
   // Settles: applies to a row only where owner, fence, fire time and attempt are equal. Idempotent. At most one
-  // completion of a job in a call.
+  // completion of a job in a call. What failed for good leaves a dead letter.
   virtual Result<CommitReply> Commit(SessionId session, const std::vector<Completion>& completions) = 0;
   // Hands jobs back, unsettled: their time to look stays what it was. Rows under another fence are left alone.
   virtual Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) = 0;
@@ -169,6 +174,11 @@ class JobStore {
   virtual Status Pause(const std::string& id) = 0;
   // Settles the paused stretch as one row of history.
   virtual Status Resume(const std::string& id) = 0;
+  // Lets a queue rest, or everything (none). Neither settles anything. Idempotent; kInvalidArgument for what is no
+  // name. A queue that rests by itself goes on resting when everything is resumed.
+  virtual Status PauseQueue(const std::optional<std::string>& queue) = 0;
+  virtual Status ResumeQueue(const std::optional<std::string>& queue) = 0;
+  virtual Result<PausedQueues> Paused() = 0;
   // Runs the job once more, now, beside its schedule and whatever its state: a child row with the job's definition (and
   // `payload`, if given) and the present instant as its schedule. Its runs are the job's, marked as triggered; it
   // settles none of the job's points, is in no list, and ends with its settlement.
@@ -176,6 +186,13 @@ class JobStore {
   // Asks the owners of the job's runs under way, triggered ones included, to cancel them: rows that are owned and whose
   // time to look has come. Beat tells them. kConflict: nothing of the job is under way.
   virtual Status Cancel(const std::string& id) = 0;
+  // Letters in the order of their ids.
+  virtual Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) = 0;
+  // The letter goes, and a triggered run of its job with its payload comes. kNotFound when there is no such letter, or
+  // its job is gone: then the letter stays.
+  virtual Status RetryDead(std::int64_t id) = 0;
+  // Gives those of the ids that were letters, which are no more.
+  virtual Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) = 0;
   // kUnsupported, naming it, for a job that this program cannot read. List and ExportJobs give such a job like any
   // other, with the reason in `unreadable`, so that one bad job spoils no list.
   virtual Result<JobInfo> Get(const std::string& id) = 0;

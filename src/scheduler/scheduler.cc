@@ -200,11 +200,30 @@ class SchedulerImpl : public Scheduler {
   Status Resume(const std::string& id) override {
     return Told(Locked([&](JobStore& s) { return s.Resume(id); }));
   }
+  Status PauseQueue(const std::optional<std::string>& queue) override {
+    return Told(Locked([&](JobStore& s) { return s.PauseQueue(queue); }));
+  }
+  Status ResumeQueue(const std::optional<std::string>& queue) override {
+    return Told(Locked([&](JobStore& s) { return s.ResumeQueue(queue); }));
+  }
+  Result<PausedQueues> Paused() override {
+    return Locked([](JobStore& s) { return s.Paused(); });
+  }
   Status Trigger(const std::string& id, std::optional<std::string> payload) override {
     return Told(Locked([&](JobStore& s) { return s.Trigger(id, payload); }));
   }
   Status Cancel(const std::string& id) override {
     return Told(Locked([&](JobStore& s) { return s.Cancel(id); }));
+  }
+
+  Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) override {
+    return Locked([&](JobStore& s) { return s.DeadLetters(filter); });
+  }
+  Status RetryDead(std::int64_t id) override {
+    return Told(Locked([&](JobStore& s) { return s.RetryDead(id); }));
+  }
+  Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) override {
+    return Locked([&](JobStore& s) { return s.DiscardDead(ids); });
   }
 
   Result<JobInfo> Get(const std::string& id) override {

@@ -120,8 +120,15 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(15)) job.deadline = milliseconds(250) + more.UpTo(seconds(2));
   if (more.Percent(15) && !grid.after_runs) job.overlap = Overlap::kReplace;
   if (more.Percent(15)) job.retry.jitter = 0.5;
+  if (chance.Percent(20)) job.pause_after = 1 + static_cast<int>(chance.Below(2));
   return job;
 }
+
+// What may rest: everything is the one without a name.
+constexpr const char* kQueues[] = {"default", "other", ""};
+
+// Of a job's user.
+bool IsOfUser(EventKind kind) { return kind >= EventKind::kPause && kind <= EventKind::kCancelRun; }
 
 Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs) {
   // Crashes, freezes and cuts are what the protocol is for.
@@ -163,10 +170,13 @@ Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs)
     case EventKind::kReschedule:
     case EventKind::kTrigger:
     case EventKind::kCancelRun: event.target = chance.Below(jobs); break;
+    case EventKind::kPauseQueue:
+      event.span = chance.UpTo(seconds(9)), event.target = chance.Below(std::size(kQueues));
+      break;
     case EventKind::kJoin: break;
   }
   // What a pod was just given, or a user changes at just that time, is where the protocol's mistakes hide.
-  const bool of_user = event.kind >= EventKind::kPause;
+  const bool of_user = IsOfUser(event.kind);
   if (event.kind == EventKind::kHeldUp && chance.Percent(70)) event.moment = Moment::kClaimed;
   if (of_user && chance.Percent(60)) {
     event.moment = chance.Percent(60) ? Moment::kClaimed : Moment::kStarted;
@@ -183,6 +193,7 @@ class Player {
         world_(&oracle_) {
     oracle_.now = [this] { return world_.StoreNow(); };
     oracle_.well = [this](const SimPod& pod, Duration span) { return IsWell(pod, span, /*store_too=*/true); };
+    oracle_.on_gave_up = [this](const std::string& id) { ResumeSoon(id); };
     oracle_.on_declared_dead = [this](SessionId session) { CheckDeclaredDead(session); };
     world_.on_begin = [this](const BeginCall& call) { oracle_.OnBegin(call); };
     world_.on_commit = [this](const CommitCall& call) { oracle_.OnCommit(call); };
@@ -438,8 +449,24 @@ class Player {
       case EventKind::kLossy: lossy_until_ = until, lossy_percent_ = event.percent; break;
       case EventKind::kSlow: slow_until_ = world_.t() + seconds(3), slow_by_ = event.span; break;
       case EventKind::kClockStep: oracle_.ClockStepped(), world_.StepStoreClock(event.span); break;
+      case EventKind::kPauseQueue: RestQueue(kQueues[event.target], until); break;
       default: AskFor(event); break;
     }
+  }
+
+  void RestQueue(const std::string& name, Duration until) {
+    const std::optional<std::string> queue = name.empty() ? std::nullopt : std::optional(name);
+    Told(world_.admin().PauseQueue(queue).has_value());
+    oracle_.QueueRests(name, true);
+    world_.Tell(nullptr, Wake::kJobs);
+    Duration& rests_until = rests_until_[name];
+    rests_until = std::max(rests_until, until);
+    At(until, [this, name, queue] {
+      if (world_.t() < rests_until_[name]) return;  // somebody paused it again meanwhile
+      Told(world_.admin().ResumeQueue(queue).has_value());
+      oracle_.QueueRests(name, false);
+      world_.Tell(nullptr, Wake::kJobs);
+    });
   }
 
   // What users do.
@@ -451,6 +478,7 @@ class Player {
     switch (event.kind) {
       case EventKind::kPause:
         oracle_.Disturbed(id);
+        oracle_.AskedToPause(id);
         Told(world_.admin().Pause(id).has_value());
         At(std::min(world_.t() + event.span, plan_.calm), [this, id] { (void)world_.admin().Resume(id); });
         break;
@@ -467,6 +495,16 @@ class Player {
       default: return;
     }
     world_.Tell(nullptr, Wake::kJobs);
+  }
+
+  // Somebody looks after a job that was paused because it failed.
+  void ResumeSoon(const std::string& id) {
+    ++result_.counts.gave_up;
+    Chance chance = Chance(plan_.seed).With("gave up").With(id).With(static_cast<std::uint64_t>(world_.t().count()));
+    world_.After(Duration(1) + chance.UpTo(seconds(2)), [this, id] {
+      (void)world_.admin().Resume(id);
+      world_.Tell(nullptr, Wake::kJobs);
+    });
   }
 
   void Define(std::size_t number) {
@@ -550,7 +588,6 @@ class Player {
     }
   }
 
-  static bool IsOfUser(EventKind kind) { return kind >= EventKind::kPause; }
   static std::string Subject(const Event& e) { return fmt::format("{}{}", IsOfUser(e.kind) ? "job" : "pod", e.target); }
   static std::string Text(const Event& e);
 
@@ -567,6 +604,7 @@ class Player {
   std::vector<const Event*> waiting_;  // for their moments
   Duration store_down_since_{0}, store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
   int lossy_percent_ = 0;
+  std::map<std::string, Duration> rests_until_;  // by queue
 
   friend std::vector<std::string> escapement::sim::Describe(const HistoryPlan& plan);
 };
@@ -597,6 +635,10 @@ std::string Player::Text(const Event& e) {
     case EventKind::kRemove: return fmt::format("{} is removed, and created again after {:.3f} s", job, s);
     case EventKind::kTrigger: return fmt::format("{} is triggered", job);
     case EventKind::kCancelRun: return fmt::format("{}'s run is cancelled", job);
+    case EventKind::kPauseQueue: {
+      const std::string queue = kQueues[e.target];
+      return fmt::format("{} is paused for {:.3f} s", queue.empty() ? "everything" : "queue " + queue, s);
+    }
   }
   return "";
 }
@@ -605,9 +647,9 @@ std::string Player::Text(const Event& e) {
 
 std::string_view EventName(EventKind kind) {
   static constexpr std::array<std::string_view, kEventKinds> kNames = {
-      "crashes",   "freezes",     "stops",      "joins",    "cuts",         "lost requests",   "lost replies",
-      "deaf pods", "store down",  "locks down", "lossy",    "slow",         "held-up answers", "clock steps",
-      "pauses",    "reschedules", "removals",   "triggers", "cancellations"};
+      "crashes",   "freezes",     "stops",      "joins",    "cuts",          "lost requests",   "lost replies",
+      "deaf pods", "store down",  "locks down", "lossy",    "slow",          "held-up answers", "clock steps",
+      "pauses",    "reschedules", "removals",   "triggers", "cancellations", "paused queues"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -628,7 +670,7 @@ HistoryPlan PlanHistory(std::uint64_t seed) {
     if (i > 0 && plan.events.back().kind == EventKind::kHeldUp && chance.Percent(35)) {
       event = {.kind = EventKind::kClockStep, .at = at, .span = -chance.UpTo(kSmallStep)};
     }
-    const bool of_user = event.kind >= EventKind::kPause;
+    const bool of_user = IsOfUser(event.kind);
     if (of_user && last_of_user && chance.Percent(50)) event.target = *last_of_user;
     if (of_user) last_of_user = event.target;
     plan.events.push_back(event);
@@ -652,6 +694,7 @@ void HistoryCounts::Add(const HistoryCounts& o) {
   disturbed += o.disturbed;
   stale += o.stale;
   ended += o.ended;
+  gave_up += o.gave_up;
   for (const auto& [kind, n] : o.events) events[kind] += n;
 }
 
@@ -723,9 +766,10 @@ std::vector<std::string> Describe(const HistoryPlan& plan) {
   for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
     if (!plan.jobs[i]) continue;
     const JobDefinition& job = *plan.jobs[i];
-    lines.push_back(fmt::format("{}: {}{}{}", job.id, job.schedule.ToString(),
+    lines.push_back(fmt::format("{}: {}{}{}{}", job.id, job.schedule.ToString(),
                                 job.delivery == Delivery::kAtMostOnce ? ", at most once" : "",
-                                job.retry.max_attempts > 1 ? ", up to 3 attempts" : ""));
+                                job.retry.max_attempts > 1 ? ", up to 3 attempts" : "",
+                                job.pause_after > 0 ? fmt::format(", paused after {}", job.pause_after) : ""));
   }
   for (const Event& event : plan.events) {
     std::string moment;

@@ -35,8 +35,9 @@ enum class EventKind {
   kRemove,       // a job, which is created again after `span`
   kTrigger,      // a job
   kCancelRun,    // of a job
+  kPauseQueue,   // a queue, or everything, for `span`
 };
-inline constexpr int kEventKinds = static_cast<int>(EventKind::kCancelRun) + 1;
+inline constexpr int kEventKinds = static_cast<int>(EventKind::kPauseQueue) + 1;
 std::string_view EventName(EventKind kind);
 
 // What an event waits for, once its time has come: that its pod or job gets there next.
@@ -52,7 +53,7 @@ struct Event {
   Moment moment = Moment::kNone;
   Duration wait{0};  // after the moment
   Duration span{0};
-  std::size_t target = 0;  // number of a pod or a job; what is not there is not harmed
+  std::size_t target = 0;  // number of a pod, a job or a queue; what is not there is not harmed
   int percent = 0;
 };
 
@@ -82,8 +83,9 @@ struct HistoryCounts {
   std::int64_t lost = 0;
   std::int64_t calls = 0;
   std::int64_t disturbed = 0;
-  std::int64_t stale = 0;  // completions refused
-  std::int64_t ended = 0;  // sessions that others ended
+  std::int64_t stale = 0;    // completions refused
+  std::int64_t ended = 0;    // sessions that others ended
+  std::int64_t gave_up = 0;  // pauses of jobs that failed too often in a row
   std::map<EventKind, std::int64_t> events;
   void Add(const HistoryCounts& other);
 };

@@ -16,6 +16,7 @@ constexpr Duration kLongestThreshold = std::chrono::seconds(60);
 constexpr Duration kInstant = std::chrono::milliseconds(5);  // that a pod that is well may know the time too late
 constexpr Duration kObeyed = std::chrono::seconds(4);        // after a user's wish, by a pod that is well
 constexpr int kRunsInSpite = 3;                              // of a user's wish: those that wait for their commit
+constexpr Duration kSlack = std::chrono::milliseconds(100);  // between the command and the start
 constexpr Duration kAttended = std::chrono::seconds(3);
 
 // A task was started for the present occurrence, or may have been.
@@ -48,6 +49,23 @@ std::int64_t Grid::Count(Instant from, Instant last) const {
 void Oracle::Disturbed(const std::string& id) {
   disturbed_.insert(id);
   for (const JobKey key : keys_[id]) rows_[key].disturbed = true;
+}
+
+void Oracle::AskedToPause(const std::string& id) {
+  for (const JobKey key : keys_[id]) rows_[key].to_pause = !rows_[key].child;
+}
+
+void Oracle::QueueRests(const std::string& queue, bool rests) {
+  rests ? (void)resting_.emplace(queue, now()) : (void)resting_.erase(queue);
+}
+
+std::optional<Instant> Oracle::RestsSince(const std::string& queue) const {
+  std::optional<Instant> since;
+  for (const std::string& name : {queue, std::string()}) {
+    const auto found = resting_.find(name);
+    if (found != resting_.end() && (!since || found->second < *since)) since = found->second;
+  }
+  return since;
 }
 
 void Oracle::AskedToCancel(const std::string& id) {
@@ -133,6 +151,20 @@ void Oracle::OnRow(const RowView& view) {
   Check(p.to_plan || p.attempt > 1 || p.lost > 0 || p.due_at <= p.fire_time + row.later,
         "nothing is put off by more than jitter and flex",
         [&] { return fmt::format("{}: {} us", row.id, (p.due_at - p.fire_time).count()); });
+  const bool paused = row.state == JobState::kActive && view.state == JobState::kPaused;
+  const bool resumed = row.state == JobState::kPaused && view.state == JobState::kActive;
+  const bool too_often = row.failed && d.pause_after > 0 && row.failures >= d.pause_after;
+  Check(!paused || row.to_pause || too_often, "nothing but a user's wish and failures in a row pause a job",
+        [&] { return fmt::format("{} after {} failures", row.id, row.failures); });
+  // A change of definition that its pod did not know of comes first.
+  Check(!too_often || view.state != JobState::kActive || p.to_plan || row.child,
+        "too many failures in a row pause a job",
+        [&] { return fmt::format("{}: {} of {}", row.id, row.failures, d.pause_after); });
+  if (resumed) row.failures = 0;
+  Check(p.failures == row.failures || row.child, "failures in a row are counted",
+        [&] { return fmt::format("{}: {}, not {}", row.id, p.failures, row.failures); });
+  if (paused && !row.to_pause && on_gave_up) on_gave_up(row.id);
+  row.failed = row.to_pause = false;
   row.late = d.late.value_or(LatePolicy::kRunOnce);
   row.late_limit = d.late_limit;
   const Duration step = row.grids.back().step;
@@ -171,6 +203,7 @@ void Oracle::OnRow(const RowView& view) {
     row.owned_since = now();
     row.in_spite = 0;
     Check(view.state == JobState::kActive, "only active jobs are claimed", [&] { return row.id; });
+    Check(!RestsSince(d.queue), "nothing is claimed of a queue that rests", [&] { return row.id; });
     Check((p.to_plan ? p.planned_from : p.due_at) < now() + kHorizon, "nothing is claimed beyond the horizon",
           [&] { return fmt::format("{}, due {}", row.id, FormatInstant(p.due_at)); });
   }
@@ -242,6 +275,12 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
       const auto newer = grid.After(run.last_fire);
       Check(row.replaces && newer && *newer <= now(), "only what is replaced is skipped as overlapped", text);
     }
+    row.failed = run.verdict == Verdict::kFailed || run.verdict == Verdict::kTimedOut || run.verdict == Verdict::kLost;
+    if (row.failed) {
+      ++row.failures;
+      dead_.insert({row.id, run.fire_time, run.attempt, run.verdict});
+    }
+    if (run.verdict == Verdict::kSucceeded) row.failures = 0;
     row.settled = run.last_fire;
     row.ended = run.finished_at;
     row.settled_total += run.settles;
@@ -272,6 +311,11 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   Check(live_.contains(session), "no start without a live session", text);
   const auto& queues = pod.options().queues;
   Check(std::find(queues.begin(), queues.end(), run.job->queue) != queues.end(), "pods keep to their queues", text);
+  // Until then whoever is cut off has not heard of it. A mark that was set must be made good.
+  const auto rests = RestsSince(run.job->queue);
+  Check(!rests || clock_stepped_ || run.job->delivery == Delivery::kAtMostOnce ||
+            now() - *rests <= pod.options().ttl + kSlack,
+        "nothing starts of a queue that rests", text);
   Check(run.attempt <= run.job->retry.max_attempts, "no more attempts than allowed", text);
   Check(run.job->deadline.count() == 0 || now() < run.fire_time + run.job->deadline + kInstant || clock_stepped_ ||
             !well(pod, kObeyed),
@@ -379,6 +423,12 @@ void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
             [&] { return fmt::format("{}: {}, not {}", row.id, info->settled_total, row.settled_total); });
     }
   }
+  std::multiset<std::tuple<std::string, Instant, int, Verdict>> letters;
+  for (const DeadLetter& d : store.DeadLetters({.limit = 1'000'000}).value_or(std::vector<DeadLetter>())) {
+    letters.insert({d.job_id, d.fire_time, d.attempts, d.verdict});
+  }
+  Check(letters == dead_, "what failed for good leaves a dead letter, and nothing else does",
+        [&] { return fmt::format("{} letters of {}", letters.size(), dead_.size()); });
   std::map<SessionId, double> rates;
   double total = 0, greatest = 0;
   for (const auto& [key, row] : rows_) {

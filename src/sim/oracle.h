@@ -37,16 +37,21 @@ class Oracle final : public MemoryStoreObserver {
   using Trace = std::function<void(const std::string& what)>;
   explicit Oracle(Sink sink) : sink_(std::move(sink)) {}
 
-  Trace trace;                                        // none by default
-  std::function<Instant()> now;                       // the store's clock
-  std::function<void(SessionId)> on_declared_dead;    // a session was ended, and not by its own pod
-  std::function<bool(const SimPod&, Duration)> well;  // nothing hindered this pod for so long
+  Trace trace;                                         // none by default
+  std::function<Instant()> now;                        // the store's clock
+  std::function<void(SessionId)> on_declared_dead;     // a session was ended, and not by its own pod
+  std::function<bool(const SimPod&, Duration)> well;   // nothing hindered this pod for so long
+  std::function<void(const std::string&)> on_gave_up;  // a job failed too often in a row, and is paused
 
   // The next definition of this job that the store is given will have this grid.
   void Expect(const std::string& id, const Grid& grid) { grids_[id] = grid; }
   // A user paused or removed the job, or changed its definition: its owner may run on for a moment.
   void Disturbed(const std::string& id);
 
+  // A user paused the job.
+  void AskedToPause(const std::string& id);
+  // A user let a queue rest, or everything (no name), or go on.
+  void QueueRests(const std::string& queue, bool rests);
   // A user asked to cancel what is under way of the job.
   void AskedToCancel(const std::string& id);
   // The store's clock was set: what was late when it was decided need not be late any more.
@@ -101,6 +106,10 @@ class Oracle final : public MemoryStoreObserver {
     int in_spite = 0;              // runs that its owner started since
     std::pair<Instant, int> last;
     std::int64_t settled_total = 0;
+    int failures = 0;       // in a row
+    int pause_after = 0;    // so many of them
+    bool failed = false;    // with the change that is under way
+    bool to_pause = false;  // a user asked for it
     Fence fence = 0;
     std::optional<SessionId> owner;
     Instant owned_since;
@@ -119,6 +128,8 @@ class Oracle final : public MemoryStoreObserver {
     bool ended = false;
   };
 
+  // Since when the queue has rested, if it does.
+  std::optional<Instant> RestsSince(const std::string& queue) const;
   void Check(bool holds, const char* rule, const std::function<std::string()>& what) {
     if (!holds) sink_(rule, what());
   }
@@ -134,8 +145,10 @@ class Oracle final : public MemoryStoreObserver {
   std::set<std::tuple<SessionId, JobKey, Fence>> given_back_;
   std::set<Occurrence> to_cancel_;
   bool clock_stepped_ = false;
+  std::map<std::string, Instant> resting_;  // queues, since when
   std::map<std::pair<const SimPod*, RunId>, Running> running_;
   std::map<Occurrence, std::vector<Begun>> begun_;
+  std::multiset<std::tuple<std::string, Instant, int, Verdict>> dead_;  // what failed for good
   std::int64_t settled_ = 0, skipped_ = 0, lost_ = 0;
 };
 

@@ -22,7 +22,7 @@ class JobsTest(program.CliTest):
                      "--retry-jitter", "0.25", "--retry-on", "failed", "--deadline", "2h",
                      "--late", "run_all", "--late-limit", "4", "--late-threshold", "10s", "--delivery", "at_most_once",
                      "--jitter", "1m", "--flex", "20m", "--overlap", "replace", "--metadata", "tenant=acme", "--metadata", "x=",
-                     "--lost-limit", "2", "--", "prog", "--json", "-x", "--", "[a,b]", "list")
+                     "--lost-limit", "2", "--pause-after", "6", "--", "prog", "--json", "-x", "--", "[a,b]", "list")
         job = self.json("show", "full/ü", "--reveal")
         self.assertEqual(job["definition"], {
             "schedule": "every 1h anchor=2026-01-01T00:00:00Z", "command": ["prog", "--json", "-x", "--", "[a,b]", "list"],
@@ -30,7 +30,8 @@ class JobsTest(program.CliTest):
             "metadata": {"tenant": "acme", "x": ""}, "priority": 7,
             "timeout": "1m30s", "deadline": "2h", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5,
             "retry_max_delay": "1m", "retry_jitter": 0.25, "retry_on": "failed",
-            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all", "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2})
+            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all",
+            "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2, "pause_after": 6})
         self.assertEqual((job["name"], job["state"], job["version"], job["pod"]), ("full/ü", "active", 1, None))
 
     def test_a_list_of_delays_makes_one_attempt_more_than_it_has(self):
@@ -66,6 +67,7 @@ class JobsTest(program.CliTest):
             (["a", "every 1s", "--deadline", "-1s", "--", "x"], "deadline"),
             (["a", "every 1s", "--late", "never", "--", "x"], "run_once"),
             (["a", "every 1s", "--delivery", "twice", "--", "x"], "at_least_once"),
+            (["a", "every 1s", "--pause-after", "-1", "--", "x"], "pause_after"),
             (["a", "every 1s", "--colour", "red", "--", "x"], "--colour"),
             (["a", "--", "x"], "schedule"),
         ]
@@ -88,6 +90,60 @@ class JobsTest(program.CliTest):
         self.assertEqual([job["name"] for job in self.json("list", "p/", "--state", "paused")], ["p/0007"])
         self.assertEqual(self.json("list", "none"), [])
         self.refused("list", "--state", "tired")
+
+    def test_list_filters_by_metadata(self):
+        for name in ("a", "b", "c"):
+            self.run_cli("add", name, "every 1h", "--", "true")
+        lines = [json.loads(line) for line in self.run_cli("export").splitlines()]
+        metadata = {"a": {"tenant": "acme", "tier": "gold", "x=y": "1"}, "b": {"tenant": "acme"}, "c": {"tier": "gold"}}
+        for line in lines:
+            if "job" in line:
+                line["job"]["definition"]["metadata"] = metadata[line["job"]["id"]]
+        self.run_cli("import", "--store", "sqlite:other.db", stdin="".join(json.dumps(line) + "\n" for line in lines))
+
+        def names(*where):
+            words = [word for text in where for word in ("--where", text)]
+            return [job["name"] for job in self.json("list", "--store", "sqlite:other.db", *words)]
+
+        self.assertEqual(names("metadata.tenant=acme"), ["a", "b"])
+        self.assertEqual(names("metadata.tenant=acme", "metadata.tier=gold"), ["a"])
+        self.assertEqual(names("metadata.tenant="), [])
+        for wrong in ("tenant=acme", "metadata.tenant", "metadata.=x", "metadata", ""):
+            with self.subTest(where=wrong):
+                self.refused("list", "--where", wrong)
+        self.refused("list", "--where", "metadata.a=1", "--where", "metadata.a=2")
+
+    def test_queues_and_everything_rest_and_go_on(self):
+        self.run_cli("add", "a", "every 1h", "--", "true")
+        self.run_cli("add", "m", "every 1h", "--queue", "mail", "--", "true")
+        self.assertEqual(self.json("paused"), {"all": False, "queues": []})
+        self.assertEqual(self.run_cli("pause", "a", "--queue", "mail", "--queue", "other"),
+                         "a paused\nqueue mail paused\nqueue other paused\n")
+        self.assertEqual(self.json("pause", "--all"), [{"queue": "*", "outcome": "paused"}])
+        self.assertEqual(self.json("paused"), {"all": True, "queues": ["mail", "other"]})
+        self.assertEqual(self.run_cli("paused"), "everything\t\nqueue\tmail\nqueue\tother\n")
+        self.assertIn("everything is paused", self.run_cli("doctor"))
+        self.assertEqual(self.run_cli("resume", "--all"), "everything resumed\n")
+        self.assertIn("paused: mail, other", self.run_cli("doctor"))
+        pod = program.Pod(self, "--queues", "default,mail")
+        self.run_cli("trigger", "m")
+        self.run_cli("trigger", "a")
+        self.wait_for(lambda: self.json("runs", "a"), "a runs, though its job is paused")
+        self.assertEqual(self.json("runs", "m"), [])
+        self.assertEqual(self.run_cli("resume", "--queue", "mail", "--queue", "other"),
+                         "queue mail resumed\nqueue other resumed\n")
+        self.wait_for(lambda: self.json("runs", "m"), "m runs")
+        self.assertEqual(pod.stop(), 0)
+        self.assertEqual(self.json("list", "--state", "paused")[0]["name"], "a")
+
+    def test_what_cannot_rest_is_refused(self):
+        self.run_cli("add", "a", "every 1h", "--", "true")
+        for arguments in (["pause"], ["resume"], ["pause", "a", "--all"], ["pause", "--queue", "q", "--all"],
+                          ["pause", "--queue", ""], ["resume", "--queue", "a\nb"], ["trigger"], ["remove", "--all"]):
+            with self.subTest(arguments=arguments):
+                self.refused(*arguments)
+        self.assertEqual(self.json("paused"), {"all": False, "queues": []})
+        self.assertEqual(self.json("show", "a")["state"], "active")
 
     def on_a_terminal(self, *arguments):
         """What a terminal is sent, and the exit status."""

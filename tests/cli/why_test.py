@@ -75,6 +75,9 @@ class WhyTest(program.CliTest):
                      [{"job": "retry", "fire_time": t0 + 10 * HOUR, "verdict": "failed", "settles": 0,
                        "settled_at": t0 + 10 * HOUR, "error": "no"}])
         self.assertEqual(self.why("late", t0 + 9 * HOUR)["answer"], "overdue")
+        self.run_cli("pause", "--queue", "default")
+        self.assertIn("queue 'default' is paused", self.why("late", t0 + 9 * HOUR)["text"])
+        self.assertEqual(self.why("late", t0 + 9 * HOUR)["answer"], "paused")
         self.assertEqual(self.why("late", t0 + 10 * HOUR)["answer"], "waiting")
         self.assertEqual(self.why("late", t0 + 11 * HOUR)["answer"], "to_come")
         self.assertEqual(self.why("paused", t0 + 9 * HOUR)["answer"], "paused")

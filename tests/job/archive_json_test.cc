@@ -25,6 +25,7 @@ ArchivedJob SomeJob() {
                       .attempt = 2,
                       .version = 2,
                       .lost = 1,
+                      .failures = 3,
                       .begun = true,
                       .to_plan = true,
                       .planned_from = kT0 + 5s,

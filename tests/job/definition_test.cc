@@ -71,6 +71,8 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
          j.overlap = Overlap::kReplace;
          j.schedule = Schedule::Parse("delay 5m").value();
        }},
+      {"pause_after", [](JobDefinition& j) { j.pause_after = -1; }},
+      {"pause_after", [](JobDefinition& j) { j.pause_after = 10'001; }},
   };
   for (const Row& row : rows) {
     JobDefinition job = Plain();
@@ -127,11 +129,25 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   job.flex = Duration(*rc::gen::inRange(0, 500'000));
   job.overlap = *rc::gen::element(Overlap::kWait, Overlap::kReplace);
   job.lost_limit = *rc::gen::inRange(1, 10);
+  job.pause_after = *rc::gen::inRange(0, 10);
   if (*rc::gen::arbitrary<bool>()) job.schedule = Schedule::At(FromMicros(*rc::gen::inRange(0, 1'000'000'000))).value();
   const auto read = DefinitionFromJson(job.id, DefinitionToJson(job));
   RC_ASSERT(read.has_value());
   RC_ASSERT(*read == job);
   RC_ASSERT(DefinitionToJson(*read) == DefinitionToJson(job));
+}
+
+TEST(DefinitionJson, MetadataAreFoundInTextThatCannotBeReadOtherwise) {
+  const std::string json = R"({"schedule":"lunar","task":"t","metadata":{"a":"1","b":"2"}})";
+  EXPECT_TRUE(HasMetadata(json, {}));
+  EXPECT_TRUE(HasMetadata(json, {{"a", "1"}}));
+  EXPECT_TRUE(HasMetadata(json, {{"a", "1"}, {"b", "2"}}));
+  EXPECT_FALSE(HasMetadata(json, {{"a", "2"}}));
+  EXPECT_FALSE(HasMetadata(json, {{"c", ""}}));
+  for (const char* none : {"", "[]", "{}", R"({"metadata":7})", R"({"metadata":[]})"}) {
+    EXPECT_TRUE(HasMetadata(std::string_view(none), {})) << none;
+    EXPECT_FALSE(HasMetadata(std::string_view(none), {{"a", "1"}})) << none;
+  }
 }
 
 TEST(DefinitionJson, LeavesOutTheLatePolicyThatIsUsualForTheSchedule) {

@@ -81,6 +81,46 @@ TEST(Settle, CancelledAndLostAreNotRetried) {
   }
 }
 
+TEST(Settle, FailuresForGoodAreCountedUntilOneSucceeds) {
+  const JobDefinition job = EveryTenSeconds();
+  Present present = AtNoon();
+  present.failures = 4;
+  const auto after = [&](Verdict verdict) { return Settle(job, present, {.verdict = verdict}, kNoon).next.failures; };
+  for (const Verdict verdict : {Verdict::kFailed, Verdict::kTimedOut, Verdict::kLost}) EXPECT_EQ(after(verdict), 5);
+  EXPECT_EQ(after(Verdict::kCancelled), 4);
+  EXPECT_EQ(after(Verdict::kSucceeded), 0);
+  JobDefinition patient = job;
+  patient.retry.max_attempts = 2;
+  const auto tried_again = Settle(patient, present, {.verdict = Verdict::kFailed}, kNoon);
+  EXPECT_EQ(tried_again.next.failures, 4) << "it may yet succeed";
+  EXPECT_EQ(SkipStretch(job, present, kNoon + 1h, Verdict::kSkippedPaused)->next.failures, 4);
+  EXPECT_EQ(Advance(present, tried_again.next).failures, 4);
+  present.to_plan = true;
+  EXPECT_EQ(SettleBeforeStart(job, present, kNoon)->next.failures, 4) << "a plan is no verdict";
+}
+
+TEST(Settle, SoManyFailuresInARowPauseTheJob) {
+  JobDefinition job = EveryTenSeconds();
+  Present present = AtNoon();
+  const auto pauses = [&](Verdict verdict) { return Settle(job, present, {.verdict = verdict}, kNoon).next.pause; };
+  present.failures = 9;
+  EXPECT_FALSE(pauses(Verdict::kFailed)) << "unless it is asked for";
+  job.pause_after = 3;
+  EXPECT_TRUE(pauses(Verdict::kFailed)) << "more than enough, since the definition changed";
+  EXPECT_FALSE(pauses(Verdict::kCancelled));
+  EXPECT_FALSE(pauses(Verdict::kSucceeded));
+  present.failures = 1;
+  EXPECT_FALSE(pauses(Verdict::kLost));
+  present.failures = 2;
+  EXPECT_TRUE(pauses(Verdict::kLost));
+  job.retry.max_attempts = 2;
+  EXPECT_FALSE(pauses(Verdict::kFailed)) << "it is tried again";
+  job.retry.max_attempts = 1;
+  EXPECT_EQ(TriggeredDefinition(job, kNoon, {})->pause_after, 0);
+  job.schedule = Schedule::At(kNoon).value();
+  EXPECT_FALSE(pauses(Verdict::kFailed)) << "it is over";
+}
+
 TEST(Settle, TheLastPointFinishesTheJob) {
   JobDefinition job = EveryTenSeconds();
   job.schedule = Schedule::At(kNoon).value();

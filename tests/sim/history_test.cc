@@ -31,6 +31,7 @@ TEST(History, RulesHoldWhateverHappens) {
   EXPECT_GT(counts.lost, 10);
   EXPECT_GT(counts.stale, 100);
   EXPECT_GT(counts.ended, 100);
+  EXPECT_GT(counts.gave_up, 100);
   for (int kind = 0; kind < kEventKinds; ++kind) {
     const auto event = static_cast<EventKind>(kind);
     EXPECT_GT(counts.events.contains(event) ? counts.events.at(event) : 0, 10) << EventName(event);

@@ -12,7 +12,9 @@
 #include <fmt/format.h>
 
 #include "job/audit.h"
+#include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/failures.h"
 #include "job/queue_key.h"
 #include "job/text.h"
 
@@ -78,6 +80,9 @@ struct MemoryState {
   std::unordered_map<SessionId, std::set<JobKey>> owned_by;  // ended sessions have no entry
   std::unordered_map<JobKey, std::deque<RunRow>> history;    // in the order of settling; outlives the row
   std::uint64_t last_sequence = 0;
+  std::map<std::int64_t, DeadLetter> dead;  // by id
+  std::int64_t last_dead = 0;
+  PausedQueues paused;
 
   // Takes the row out of both indexes while it is changed, and puts it back, or erases it, after.
   class Change {
@@ -119,7 +124,7 @@ struct MemoryState {
     return {.key = row.key, .definition = row.definition, .fence = row.fence, .present = row.present};
   }
 
-  void AddRun(Row& row, const RunRecord& run, SessionId session, Instant now) {
+  const RunInfo& AddRun(Row& row, const RunRecord& run, SessionId session, Instant now) {
     const auto live = sessions.find(session);
     RunRow& added = history[row.key].emplace_back();
     added.info = {.job_id = row.definition->id,
@@ -141,6 +146,20 @@ struct MemoryState {
     added.sequence = ++last_sequence;
     row.settled_total += run.settles;
     if (observer != nullptr) observer->OnRun(row.key, session, row.fence, added.info);
+    return added.info;
+  }
+
+  void AddLetter(const RunInfo& run, std::string payload) {
+    const std::int64_t id = ++last_dead;
+    dead[id] = {.id = id,
+                .job_id = run.job_id,
+                .payload = std::move(payload),
+                .fire_time = run.fire_time,
+                .attempts = run.attempt,
+                .verdict = run.verdict,
+                .error = run.error,
+                .triggered = run.triggered,
+                .settled_at = run.settled_at};
   }
 
   // True: it lived until now.
@@ -185,9 +204,18 @@ struct MemoryState {
       row->cancel.reset();
       return {.outcome = CommitOutcome::kStale, .kept = false, .error = {}};
     }
-    if (completion.run) AddRun(*row, *completion.run, session, now);
+    if (completion.run) {
+      const RunInfo& run = AddRun(*row, *completion.run, session, now);
+      if (FailedForGood(run.verdict, run.settles)) {
+        AddLetter(run, completion.ran ? completion.ran->payload : std::string());
+      }
+    }
     if (!outdated && row->present.to_plan) BeginReign(*row, completion);
+    const int failures = completion.run
+                             ? FailuresAfter(row->present.failures, completion.run->verdict, completion.run->settles)
+                             : row->present.failures;
     row->present = Advance(row->present, completion.next);
+    row->present.failures = failures;
     row->present.to_plan = outdated;
     row->cancel.reset();
     if (outdated && completion.run->settles > 0) {
@@ -198,6 +226,9 @@ struct MemoryState {
     }
     const bool more = completion.next.fire_time.has_value();
     if (!more && !outdated && row->state != JobState::kRemoved) row->state = JobState::kFinished;
+    // The pod's count may be of before a resumption, and its pause that of an older definition.
+    const bool pause = completion.next.pause && more && !outdated && failures >= completion.next.failures;
+    if (pause && row->state == JobState::kActive) row->state = JobState::kPaused;
     const bool kept = completion.keep && more && !outdated && row->state == JobState::kActive;
     if (!kept) row->owner.reset();
     return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
@@ -272,6 +303,14 @@ struct MemoryState {
     row.reigns.push_back({1, grid, cursor, std::nullopt});
   }
 
+  Status AddChild(const Row& parent, const std::optional<std::string>& payload) {
+    const Instant now = clock();
+    auto child = TriggeredDefinition(*parent.definition, now, payload);
+    if (!child) return tl::unexpected<Error>(child.error());
+    Insert(*child, now, parent.key);
+    return {};
+  }
+
   // Settles what was missed while the row was paused.
   void SkipPaused(Row& row, Instant now) {
     // With a change of definition pending, the new version begins with the resumption.
@@ -297,7 +336,8 @@ struct MemoryState {
                  .attempt = row.present.attempt,
                  .owner_pod = std::nullopt,
                  .fence = row.fence,
-                 .settled_total = row.settled_total};
+                 .settled_total = row.settled_total,
+                 .failures = row.present.failures};
     if (row.state != JobState::kFinished) info.fire_time = row.present.fire_time;
     if (row.owner) info.owner_pod = sessions.at(*row.owner).pod;
     return info;
@@ -365,6 +405,7 @@ class MemoryStore final : public JobStore {
       reply.total_rate += row.definition->schedule.Rate();
       ++reply.total_jobs;
     }
+    reply.paused = state_->paused;
     reply.store_time = state_->clock();
     return reply;
   }
@@ -391,7 +432,10 @@ class MemoryStore final : public JobStore {
     if (!reply.live) return reply;
     std::vector<Row*> chosen;
     const auto limit = static_cast<std::size_t>(std::max(request.limit, 0));
-    const std::set<std::string_view> queues(request.queues.begin(), request.queues.end());
+    std::set<std::string_view> queues;
+    for (const std::string& queue : request.queues) {
+      if (!state_->paused.Hold(QueueOf(queue))) queues.insert(queue);
+    }
     const auto wanted = [&](JobKey key) { return queues.contains(QueueKey(*state_->Find(key)->definition)); };
     // What is due, by priority; then what will be due soon, by time. Or all by time.
     std::set<std::pair<Instant, JobKey>> soon;
@@ -518,20 +562,36 @@ class MemoryStore final : public JobStore {
     if (row->state != JobState::kPaused) return {};
     const MemoryState::Change change(*state_, *row);
     row->state = JobState::kActive;
+    row->present.failures = 0;
     // While its run is still going, the owner settles the rest by the late policy.
     if (!row->owner) state_->SkipPaused(*row, state_->clock());
     return {};
+  }
+
+  Status PauseQueue(const std::optional<std::string>& queue) override {
+    if (const Status valid = CheckQueue(queue); !valid) return valid;
+    const std::lock_guard lock(state_->mutex);
+    queue ? (void)state_->paused.queues.insert(*queue) : (void)(state_->paused.all = true);
+    return {};
+  }
+
+  Status ResumeQueue(const std::optional<std::string>& queue) override {
+    if (const Status valid = CheckQueue(queue); !valid) return valid;
+    const std::lock_guard lock(state_->mutex);
+    queue ? (void)state_->paused.queues.erase(*queue) : (void)(state_->paused.all = false);
+    return {};
+  }
+
+  Result<PausedQueues> Paused() override {
+    const std::lock_guard lock(state_->mutex);
+    return state_->paused;
   }
 
   Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
     const std::lock_guard lock(state_->mutex);
     const Row* row = state_->FindById(id);
     if (row == nullptr) return NoSuchJob(id);
-    const Instant now = state_->clock();
-    auto child = TriggeredDefinition(*row->definition, now, payload);
-    if (!child) return tl::unexpected<Error>(child.error());
-    state_->Insert(*child, now, row->key);
-    return {};
+    return state_->AddChild(*row, payload);
   }
 
   Status Cancel(const std::string& id) override {
@@ -550,6 +610,38 @@ class MemoryStore final : public JobStore {
     return any ? Status() : NothingUnderWay(id);
   }
 
+  Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<DeadLetter> letters;
+    for (auto it = state_->dead.upper_bound(filter.after_id); it != state_->dead.end(); ++it) {
+      if (static_cast<int>(letters.size()) >= filter.limit) break;
+      if (!filter.job_id.empty() && it->second.job_id != filter.job_id) continue;
+      letters.push_back(it->second);
+      if (!filter.payloads) letters.back().payload.clear();
+    }
+    return letters;
+  }
+
+  Status RetryDead(std::int64_t id) override {
+    const std::lock_guard lock(state_->mutex);
+    const auto letter = state_->dead.find(id);
+    if (letter == state_->dead.end()) return NoSuchLetter(id);
+    const Row* row = state_->FindById(letter->second.job_id);
+    if (row == nullptr) return JobOfLetterGone(id, letter->second.job_id);
+    if (const Status added = state_->AddChild(*row, letter->second.payload); !added) return added;
+    state_->dead.erase(letter);
+    return {};
+  }
+
+  Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<std::int64_t> gone;
+    for (const std::int64_t id : ids) {
+      if (state_->dead.erase(id) > 0) gone.push_back(id);
+    }
+    return gone;
+  }
+
   Result<JobInfo> Get(const std::string& id) override {
     const std::lock_guard lock(state_->mutex);
     const Row* row = state_->FindById(id);
@@ -566,7 +658,8 @@ class MemoryStore final : public JobStore {
       if (!it->first.starts_with(filter.id_prefix)) break;
       const Row& row = *state_->Find(it->second);
       if (it->first == filter.after_id) continue;
-      if (!filter.state || row.state == *filter.state) jobs.push_back(state_->Describe(row));
+      if (filter.state && row.state != *filter.state) continue;
+      if (HasMetadata(row.definition->metadata, filter.metadata)) jobs.push_back(state_->Describe(row));
     }
     return jobs;
   }

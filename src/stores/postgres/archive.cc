@@ -72,6 +72,7 @@ Result<std::vector<ArchivedJob>> ExportJobs(Connection& db, const std::string& a
                                        .attempt = rows->Int32(i, 9),
                                        .version = rows->Int32(i, 3),
                                        .lost = rows->Int32(i, 10),
+                                       .failures = rows->Int32(i, 16),
                                        .begun = rows->Bool(i, 11),
                                        .to_plan = rows->Bool(i, 12),
                                        .planned_from = rows->Time(i, 13),
@@ -170,6 +171,7 @@ Status ImportJobs(Connection& db, const std::vector<ArchivedJob>& jobs) {
   p.AddArray<std::int64_t>(n, [&](std::size_t i) { return jobs[i].settled_total; });
   p.AddArray<double>(n, [&](std::size_t i) { return jobs[i].definition.schedule.Rate(); });
   p.AddArray<Instant>(n, [&](std::size_t i) { return jobs[i].present.completed_at; });
+  p.AddArray<std::int32_t>(n, [&](std::size_t i) { return jobs[i].present.failures; });
   const std::size_t m = versions.size();
   p.AddArray<std::string_view>(m, [&](std::size_t i) { return std::string_view(versions[i].job->definition.id); });
   p.AddArray<std::int32_t>(m, [&](std::size_t i) { return versions[i].version; });

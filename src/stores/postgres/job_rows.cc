@@ -17,7 +17,7 @@ Status CheckSound(const Rows& rows, std::string_view job_id) {
   return FailIn(fmt::format("job '{}'", Quoted(job_id, 200)), Unsound().value());
 }
 
-Result<Present> ReadPresent(const Rows& rows, int row, int first, int completed_at) {
+Result<Present> ReadPresent(const Rows& rows, int row, int first, int completed_at, int failures) {
   const Present present = {.created_at = rows.Time(row, first),
                            .cursor = rows.Time(row, first + 1),
                            .fire_time = rows.Time(row, first + 2),
@@ -25,6 +25,7 @@ Result<Present> ReadPresent(const Rows& rows, int row, int first, int completed_
                            .attempt = rows.Int32(row, first + 4),
                            .version = rows.Int32(row, first + 5),
                            .lost = rows.Int32(row, first + 6),
+                           .failures = rows.Int32(row, failures),
                            .begun = rows.Bool(row, first + 7),
                            .to_plan = rows.Bool(row, first + 8),
                            .planned_from = rows.Time(row, first + 9),
@@ -45,7 +46,7 @@ ClaimReply ReadClaimed(const Rows& rows) {
     const std::string id(rows.Text(i, 2));
     auto definition = DefinitionFromJson(id, rows.Text(i, 3));
     job.fence = rows.Int64(i, 4);
-    auto present = ReadPresent(rows, i, 5, 15);
+    auto present = ReadPresent(rows, i, 5, 15, 16);
     if (!definition || !present) {
       const Error& error = definition ? present.error() : definition.error();
       job.unreadable = fmt::format("job '{}': {}", Quoted(id, 200), error.message);
@@ -71,7 +72,8 @@ std::vector<JobInfo> ReadJobs(const Rows& rows) {
                  .attempt = rows.Int32(i, 7),
                  .owner_pod = std::nullopt,
                  .fence = rows.Int64(i, 9),
-                 .settled_total = rows.Int64(i, 10)};
+                 .settled_total = rows.Int64(i, 10),
+                 .failures = rows.Int32(i, 11)};
     if (!rows.IsNull(i, 8)) info.owner_pod = std::string(rows.Text(i, 8));
     info.unreadable = std::move(unreadable);
     if (!rows.Sound() && info.unreadable.empty()) info.unreadable = Unsound().value().message;
@@ -99,6 +101,23 @@ Result<std::vector<RunInfo>> ReadRuns(const Rows& rows) {
     if (auto status = CheckSound(rows, runs.back().job_id); !status) return tl::unexpected(status.error());
   }
   return runs;
+}
+
+Result<std::vector<DeadLetter>> ReadDeadLetters(const Rows& rows) {
+  std::vector<DeadLetter> letters;
+  for (int i = 0; i < rows.size(); ++i) {
+    letters.push_back({.id = rows.Int64(i, 0),
+                       .job_id = std::string(rows.Text(i, 1)),
+                       .payload = std::string(rows.Text(i, 2)),
+                       .fire_time = rows.Time(i, 3),
+                       .attempts = rows.Int32(i, 4),
+                       .verdict = static_cast<Verdict>(rows.Int16(i, 5)),
+                       .error = std::string(rows.Text(i, 6)),
+                       .triggered = rows.Bool(i, 7),
+                       .settled_at = rows.Time(i, 8)});
+    if (auto status = CheckSound(rows, letters.back().job_id); !status) return tl::unexpected(status.error());
+  }
+  return letters;
 }
 
 }  // namespace escapement::postgres

@@ -35,6 +35,9 @@ constexpr int kRetries = 5;          // of deadlocks and serialisation failures
 constexpr Query kBelievedJobs = {"believed_jobs", sql::kBelievedJobs};
 constexpr Query kClaim = {"claim", sql::kClaim};
 constexpr Query kTrigger = {"trigger_job", sql::kTrigger};
+constexpr Query kDeadLetter = {"dead_letter", sql::kDeadLetter};
+constexpr Query kDeadLetters = {"dead_letters", sql::kDeadLetters};
+constexpr Query kDiscardDead = {"discard_dead", sql::kDiscardDead};
 constexpr Query kCancel = {"cancel_job", sql::kCancel};
 constexpr Query kCancelledJobs = {"cancelled_jobs", sql::kCancelledJobs};
 constexpr Query kRecover = {"recover", sql::kRecover};
@@ -53,6 +56,9 @@ constexpr Query kHandBack = {"hand_back", sql::kHandBack};
 constexpr Query kEnqueue = {"enqueue", sql::kEnqueue};
 constexpr Query kRemove = {"remove", sql::kRemove};
 constexpr Query kPause = {"pause", sql::kPause};
+constexpr Query kPauseQueue = {"pause_queue", sql::kPauseQueue};
+constexpr Query kResumeQueue = {"resume_queue", sql::kResumeQueue};
+constexpr Query kPausedQueues = {"paused_queues", sql::kPausedQueues};
 constexpr Query kLockJob = {"lock_job", sql::kLockJob};
 constexpr Query kResume = {"resume", sql::kResume};
 constexpr Query kListJobs = {"list_jobs", sql::kListJobs};
@@ -108,6 +114,7 @@ class PostgresStore : public JobStore {
                                {&kChangedJobs, &session},
                                {&kLiveSessions, &none},
                                {&kCancelledJobs, &session},
+                               {&kPausedQueues, &none},
                                {&kStoreTime, &none}});
     if (!steps) return tl::unexpected(steps.error());
     BeatReply reply;
@@ -130,7 +137,8 @@ class PostgresStore : public JobStore {
     for (int i = 0; i < marks.size(); ++i) {
       reply.cancelled.push_back({marks.Int64(i, 0), marks.Time(i, 1), marks.Int32(i, 2)});
     }
-    reply.store_time = (*steps)[4].Time(0, 0);
+    reply.paused = ReadPaused((*steps)[4]);
+    reply.store_time = (*steps)[5].Time(0, 0);
     return reply;
   }
 
@@ -271,18 +279,47 @@ class PostgresStore : public JobStore {
     return status;
   }
 
+  Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(kPauseQueue, queue); }
+  Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(kResumeQueue, queue); }
+  Result<PausedQueues> Paused() override {
+    auto rows = db_.Execute(kPausedQueues, Params());
+    if (!rows) return Unavailable(rows.error());
+    return ReadPaused(*rows);
+  }
+
   Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
-    auto job = Get(id);
-    if (!job) return tl::unexpected(job.error());
-    auto now = Now();
-    if (!now) return tl::unexpected(now.error());
-    auto child = TriggeredDefinition(job->definition, *now, payload);
-    if (!child) return tl::unexpected(child.error());
+    return MakeChild(id, payload, std::nullopt);
+  }
+
+  Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) override {
     Params params;
-    params.Add(id).Add(DefinitionToJson(*child)).Add(QueueKey(*child)).Add(child->priority).Add(*now);
-    auto made = Retried(kTrigger, params);
-    if (!made) return tl::unexpected(made.error());
-    return made->size() == 0 ? NoSuchJob(id) : Status();
+    filter.job_id.empty() ? params.AddNull(postgres::kText) : params.Add(filter.job_id);
+    params.Add(filter.after_id).Add(static_cast<std::int64_t>(std::max(filter.limit, 0))).Add(filter.payloads);
+    auto rows = db_.Execute(kDeadLetters, params);
+    if (!rows) return Unavailable(rows.error());
+    return postgres::ReadDeadLetters(*rows);
+  }
+
+  Status RetryDead(std::int64_t id) override {
+    auto letter = db_.Execute(kDeadLetter, Params().Add(id));
+    if (!letter) return Unavailable(letter.error());
+    if (letter->size() == 0) return NoSuchLetter(id);
+    const std::string job(letter->Text(0, 0));
+    Status status = MakeChild(job, std::string(letter->Text(0, 1)), id);
+    if (status || status.error().code != Code::kNotFound) return status;
+    letter = db_.Execute(kDeadLetter, Params().Add(id));
+    if (!letter) return Unavailable(letter.error());
+    return letter->size() == 0 ? NoSuchLetter(id) : JobOfLetterGone(id, job);
+  }
+
+  Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) override {
+    Params params;
+    params.AddArray<std::int64_t>(ids.size(), [&](std::size_t i) { return ids[i]; });
+    auto rows = Retried(kDiscardDead, params);
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<std::int64_t> gone;
+    for (int i = 0; i < rows->size(); ++i) gone.push_back(rows->Int64(i, 0));
+    return gone;
   }
 
   Status Cancel(const std::string& id) override {
@@ -445,6 +482,21 @@ class PostgresStore : public JobStore {
     return rows->size() == 0 ? NoSuchJob(id) : Status();
   }
 
+  Status Rest(const Query& query, const std::optional<std::string>& queue) {
+    if (const Status valid = CheckQueue(queue); !valid) return valid;
+    auto rows = Retried(query, Params().Add(queue.value_or("")));
+    return rows ? Status() : Status(tl::unexpected(rows.error()));
+  }
+
+  static PausedQueues ReadPaused(const Rows& rows) {
+    PausedQueues paused;
+    for (int i = 0; i < rows.size(); ++i) {
+      const std::string_view queue = rows.Text(i, 0);
+      queue.empty() ? (void)(paused.all = true) : (void)paused.queues.emplace(queue);
+    }
+    return paused;
+  }
+
   // Ends a session (if its beat still is `beat`, when given) and hands its rows back.
   Result<ReclaimReply> End(SessionId session, std::optional<std::int64_t> beat) {
     if (auto s = db_.Run("BEGIN"); !s) return tl::unexpected(s.error());
@@ -474,6 +526,23 @@ class PostgresStore : public JobStore {
     reply.jobs = handed->Int64(0, 0);
     reply.still_owned = handed->Int64(0, 1) - reply.jobs;  // the count reads the snapshot from before the update
     return reply;
+  }
+
+  // kNotFound when the job is not there, or the dead letter that it is to come of.
+  Status MakeChild(const std::string& id, const std::optional<std::string>& payload,
+                   std::optional<std::int64_t> letter) {
+    auto job = Get(id);
+    if (!job) return tl::unexpected(job.error());
+    auto now = Now();
+    if (!now) return tl::unexpected(now.error());
+    auto child = TriggeredDefinition(job->definition, *now, payload);
+    if (!child) return tl::unexpected(child.error());
+    Params params;
+    params.Add(id).Add(DefinitionToJson(*child)).Add(QueueKey(*child)).Add(child->priority).Add(*now);
+    letter ? params.Add(*letter) : params.AddNull(postgres::kInt8);
+    auto made = Retried(kTrigger, params);
+    if (!made) return tl::unexpected(made.error());
+    return made->size() == 0 ? NoSuchJob(id) : Status();
   }
 
   // An error of data does not fail its company: the batch is halved until the row that cannot be stored stands alone.
@@ -508,6 +577,11 @@ class PostgresStore : public JobStore {
       if (!span[i]->run || span[i]->run->output.empty()) return "";
       if (span[i]->run->output.size() <= kOutputLimit && IsValidText(span[i]->run->output)) return span[i]->run->output;
       return mended.emplace_back(MakeValidTail(span[i]->run->output, kOutputLimit));
+    });
+    p.AddArray<std::int32_t>(
+        n, [&](std::size_t i) { return span[i]->next.pause ? std::optional(span[i]->next.failures) : std::nullopt; });
+    p.AddArray<std::string_view>(n, [&](std::size_t i) {
+      return span[i]->ran ? std::optional(std::string_view(span[i]->ran->payload)) : std::nullopt;
     });
     auto rows = Retried(kCommit, p);
     if (!rows && db_.last_sqlstate() == "23514") {  // no partition for today: nobody kept the days ahead
@@ -573,7 +647,7 @@ class PostgresStore : public JobStore {
     if (static_cast<JobState>(rows->Int16(0, 2)) != JobState::kPaused) return {};
     auto definition = DefinitionFromJson(id, rows->Text(0, 1));
     if (!definition) return tl::unexpected(definition.error());
-    const auto read = postgres::ReadPresent(*rows, 0, 3, 16);
+    const auto read = postgres::ReadPresent(*rows, 0, 3, 16, 17);
     if (!read) return Unreadable(id, read.error().message);
     const Present& present = *read;
     std::optional<Settlement> skipped;
@@ -609,6 +683,7 @@ class PostgresStore : public JobStore {
       p.AddNull(postgres::kInt4);
     }
     p.Add(static_cast<std::int64_t>(filter.limit)).Add(filter.after_id);
+    filter.metadata.empty() ? p.AddNull(postgres::kText) : p.Add(MetadataToJson(filter.metadata));
     auto rows = db_.Execute(kListJobs, p);
     if (!rows) return Unavailable(rows.error());
     return postgres::ReadJobs(*rows);

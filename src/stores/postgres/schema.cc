@@ -14,7 +14,8 @@ struct Migration {
   int compatible_from;  // the oldest program that can work on what it leaves behind
 };
 constexpr std::array kMigrations = {Migration{sql::k0001Jobs, 1}, Migration{sql::k0002TriggersArchiveSql, 1},
-                                    Migration{sql::k0003FencedEffects, 1}};
+                                    Migration{sql::k0003FencedEffects, 1},
+                                    Migration{sql::k0004FailuresDeadLettersQueues, 1}};
 
 constexpr Query kVersionTable = {"version_table", "SELECT to_regclass('escapement.migrations') IS NOT NULL"};
 constexpr Query kCompatibleFrom = {"compatible_from",

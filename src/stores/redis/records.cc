@@ -102,6 +102,7 @@ Present ReadPresent(Fields& fields) {
   p.begun = fields.Truth();
   p.to_plan = fields.Truth();
   p.planned_from = fields.Time();
+  p.failures = fields.Int();
   return p;
 }
 
@@ -109,7 +110,9 @@ Result<JobRow> ReadJobRow(Fields& fields) {
   const JobKey key = fields.Number();
   const std::string id = fields.Text();
   std::string unreadable;
-  JobRow row{.key = key, .definition = DefinitionOrId(id, fields.Text(), &unreadable)};
+  const std::string& text = fields.Text();
+  JobRow row{.key = key, .definition = DefinitionOrId(id, text, &unreadable)};
+  if (!unreadable.empty()) row.text = text;
   row.unreadable = std::move(unreadable);
   row.state = static_cast<JobState>(fields.Number());
   Present& p = row.present;
@@ -152,10 +155,30 @@ Result<JobRow> ReadJobRow(Fields& fields) {
       row.unreadable_reigns = Malformed("a mark of its history").value().message;
     }
   }
+  p.failures = fields.Int();
   if (const Status sound = fields.TakeOk() ? CheckPresent(p) : Malformed("a value"); !sound && row.unreadable.empty()) {
     row.unreadable = sound.error().message;
   }
   return row;
+}
+
+DeadLetter ReadDeadLetter(Fields& fields) {
+  DeadLetter letter;
+  letter.id = fields.Number();
+  letter.job_id = fields.Text();
+  letter.payload = fields.Text();
+  letter.fire_time = fields.Time();
+  letter.attempts = fields.Int();
+  letter.verdict = static_cast<Verdict>(fields.Number());
+  letter.error = fields.Text();
+  letter.triggered = fields.Truth();
+  letter.settled_at = fields.Time();
+  return letter;
+}
+
+bool HasMetadata(const JobRow& row, const std::map<std::string, std::string>& wanted) {
+  return row.text.empty() ? escapement::HasMetadata(row.definition.metadata, wanted)
+                          : escapement::HasMetadata(row.text, wanted);
 }
 
 JobInfo InfoOf(const JobRow& row) {
@@ -169,6 +192,7 @@ JobInfo InfoOf(const JobRow& row) {
                .owner_pod = row.pod,
                .fence = row.fence,
                .settled_total = row.settled_total,
+               .failures = row.present.failures,
                .unreadable = row.unreadable};
   if (row.state != JobState::kFinished) info.fire_time = row.present.fire_time;
   return info;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "escapement/dead_letter.h"
 #include "escapement/job.h"
 #include "job/archive.h"
 #include "job/settle.h"
@@ -43,7 +45,7 @@ class Fields {
 // kInternal: the store holds this, and this program cannot read it.
 tl::unexpected<Error> Malformed(const std::string& what);
 
-// Ten elements, as claim.lua and resume.lua tell them.
+// Eleven elements, as claim.lua and resume.lua tell them.
 Present ReadPresent(Fields& fields);
 
 // One row of rows.lua.
@@ -58,12 +60,17 @@ struct JobRow {
   std::vector<Reign> reigns;
   std::optional<Instant> dropped;  // history up to here was dropped
   std::string unreadable;          // why `definition` is its id alone
+  std::string text;                // of a definition that cannot be read
   std::string unreadable_reigns;   // why `reigns` is not complete
 };
 // kInternal when a script of another version wrote it. What a newer program defined is no error: see `unreadable`.
 Result<JobRow> ReadJobRow(Fields& fields);
+bool HasMetadata(const JobRow& row, const std::map<std::string, std::string>& wanted);
 JobInfo InfoOf(const JobRow& row);
 ArchivedJob ArchiveOf(const JobRow& row);
+
+// Nine elements, as dead_letters.lua tells them.
+DeadLetter ReadDeadLetter(Fields& fields);
 
 // The reigns as text: those that ended, and the open one.
 struct ReignTexts {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -63,6 +64,9 @@ const std::string kPause = Whole(scripts::kPause);
 const std::string kRemove = Whole(scripts::kRemove);
 const std::string kResume = Whole(scripts::kResume);
 const std::string kTrigger = Whole(scripts::kTrigger);
+const std::string kPauseQueue = Whole(scripts::kPauseQueue);
+const std::string kDeadLetters = Whole(scripts::kDeadLetters);
+const std::string kDiscardDead = Whole(scripts::kDiscardDead);
 const std::string kCancel = Whole(scripts::kCancel);
 const std::string kReadRows = Whole(scripts::kRows);
 const std::string kCounts = Whole(scripts::kCounts);
@@ -176,9 +180,12 @@ class RedisStore final : public JobStore {
     std::vector<RedisCall> calls = CallsOnAll(kTouched, {Text(request.session)}, /*writes=*/false);
     calls.push_back(
         {ShardPrefix(0), kBeat, {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned)}});
+    calls.push_back(PausedCall());
     auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
     BeatReply reply;
+    reply.paused = ReadPaused(replies->back());
+    replies->pop_back();
     bool marked = true;
     for (int shard = 0; shard < count_; ++shard) {
       Fields fields((*replies)[static_cast<std::size_t>(shard)]);
@@ -325,9 +332,11 @@ class RedisStore final : public JobStore {
     const auto parts = Divide(completions.size(), [&](std::size_t i) { return ShardOf(completions[i].key); });
     std::vector<RedisCall> calls;
     for (const Part& part : parts) {
-      RedisCall& call =
-          calls.emplace_back(RedisCall{ShardPrefix(part.shard), kCommit, {Text(session), std::to_string(history_)}});
-      call.arguments.reserve(2 + 14 * part.positions.size());
+      RedisCall& call = calls.emplace_back(
+          RedisCall{ShardPrefix(part.shard),
+                    kCommit,
+                    {Text(session), std::to_string(history_), std::to_string(part.shard), std::to_string(count_)}});
+      call.arguments.reserve(4 + 16 * part.positions.size());
       for (const std::size_t i : part.positions) AddCompletion(call, session, completions[i]);
     }
     auto replies = servers_.Run(calls);
@@ -429,25 +438,66 @@ class RedisStore final : public JobStore {
     return KeepsChanging(id);
   }
 
+  Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/true); }
+  Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/false); }
+  Result<PausedQueues> Paused() override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto reply = servers_.Run(PausedCall());
+    if (!reply) return tl::unexpected(reply.error());
+    return ReadPaused(*reply);
+  }
+
   Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
-    for (int i = 0; i < kRetries; ++i) {
-      auto job = Find(id);
-      if (!job) return tl::unexpected(job.error());
-      const int shard = ShardOfId(id);
-      auto now = TimeOf(shard);
-      if (!now) return tl::unexpected(now.error());
-      auto child = TriggeredDefinition(job->definition, *now, payload);
-      if (!child) return tl::unexpected(child.error());
-      auto reply = servers_.Run(
-          {ShardPrefix(shard),
-           kTrigger,
-           {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
-            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
-            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now))}});
-      if (!reply) return tl::unexpected(reply.error());
-      if (reply->integer == 1) return {};
+    return MakeChild(id, payload, "");
+  }
+
+  Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    const auto most = static_cast<std::size_t>(std::max(filter.limit, 0));
+    std::vector<DeadLetter> letters;
+    for (int shard = 0; shard < count_; ++shard) {
+      if (!filter.job_id.empty() && shard != ShardOfId(filter.job_id)) continue;
+      if (auto read = ReadLetters(shard, filter, most, letters); !read) return tl::unexpected(read.error());
     }
-    return KeepsChanging(id);
+    std::sort(letters.begin(), letters.end(), [](const DeadLetter& a, const DeadLetter& b) { return a.id < b.id; });
+    if (letters.size() > most) letters.resize(most);
+    return letters;
+  }
+
+  Status RetryDead(std::int64_t id) override {
+    if (auto ready = Ready(); !ready) return ready;
+    if (id < 1) return NoSuchLetter(id);
+    std::vector<DeadLetter> letters;
+    const DeadLetterFilter filter = {.after_id = id - 1, .limit = 1, .payloads = true};
+    if (auto read = ReadLetters(ShardOf(id), filter, 1, letters); !read) return read;
+    if (letters.empty() || letters.front().id != id) return NoSuchLetter(id);
+    const DeadLetter& letter = letters.front();
+    Status status = MakeChild(letter.job_id, letter.payload, Text(id));
+    if (status || status.error().code != Code::kNotFound) return status;
+    std::vector<DeadLetter> left;
+    if (auto read = ReadLetters(ShardOf(id), filter, 1, left); !read) return read;
+    return left.empty() || left.front().id != id ? NoSuchLetter(id) : JobOfLetterGone(id, letter.job_id);
+  }
+
+  Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    const auto parts = Divide(ids.size(), [&](std::size_t i) { return ShardOf(ids[i]); });
+    std::vector<RedisCall> calls;
+    for (const Part& part : parts) {
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kDiscardDead, {}});
+      for (const std::size_t i : part.positions) call.arguments.push_back(Text(ids[i]));
+    }
+    std::vector<std::int64_t> gone;
+    if (calls.empty()) return gone;
+    auto replies = servers_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      for (const std::size_t i : parts[p].positions) {
+        if (fields.Number() == 1) gone.push_back(ids[i]);
+      }
+    }
+    return gone;
   }
 
   Status Cancel(const std::string& id) override {
@@ -473,7 +523,7 @@ class RedisStore final : public JobStore {
   }
 
   Result<std::vector<JobInfo>> List(const JobFilter& filter) override {
-    auto rows = Page(filter.id_prefix, filter.after_id, filter.state, filter.limit);
+    auto rows = Page(filter.id_prefix, filter.after_id, filter.state, filter.limit, filter.metadata);
     if (!rows) return tl::unexpected(rows.error());
     std::vector<JobInfo> jobs;
     for (const JobRow& row : *rows) jobs.push_back(InfoOf(row));
@@ -939,8 +989,9 @@ class RedisStore final : public JobStore {
     Add(call, {Text(c.key), Text(c.fence), Text(c.fire_time), std::to_string(c.attempt), std::to_string(c.version),
                Text(c.next.cursor), c.next.fire_time ? Text(*c.next.fire_time) : "", Text(c.next.due_at),
                std::to_string(c.next.attempt), Text(c.keep), run ? std::to_string(static_cast<int>(run->verdict)) : "",
-               run ? Text(run->settles) : "0", run ? redis_store::Mark(c.key, session, c.fence, *run) : "",
-               run ? redis_store::RestOfRun(*run) : ""});
+               run ? Text(run->settles) : "0", c.next.pause ? std::to_string(c.next.failures) : "",
+               run ? redis_store::Mark(c.key, session, c.fence, *run) : "", run ? redis_store::RestOfRun(*run) : "",
+               c.ran ? c.ran->payload : ""});
   }
 
   static CommitAnswer AnswerOf(char letter) {
@@ -975,6 +1026,72 @@ class RedisStore final : public JobStore {
     return {};
   }
 
+  // --- queues that rest
+
+  // Each shard has the whole set, so that its claims see it. What a call did only in part, another one completes.
+  Status Rest(const std::optional<std::string>& queue, bool pause) {
+    if (const Status valid = CheckQueue(queue); !valid) return valid;
+    if (auto ready = Ready(); !ready) return ready;
+    auto replies = OnAll(kPauseQueue, {queue.value_or(""), Text(pause)});
+    return replies ? Status() : Status(tl::unexpected(replies.error()));
+  }
+
+  static RedisCall PausedCall() { return {ShardPrefix(0), {}, {"SMEMBERS", ShardPrefix(0) + "pq"}, /*writes=*/false}; }
+
+  static PausedQueues ReadPaused(const RedisReply& reply) {
+    PausedQueues paused;
+    for (const RedisReply& queue : reply.elements) {
+      queue.text.empty() ? (void)(paused.all = true) : (void)paused.queues.insert(queue.text);
+    }
+    return paused;
+  }
+
+  // --- triggered runs and dead letters
+
+  // `letter`: the dead letter that it comes of, or ''.
+  Status MakeChild(const std::string& id, const std::optional<std::string>& payload, const std::string& letter) {
+    for (int i = 0; i < kRetries; ++i) {
+      auto job = Find(id);
+      if (!job) return tl::unexpected(job.error());
+      const int shard = ShardOfId(id);
+      auto now = TimeOf(shard);
+      if (!now) return tl::unexpected(now.error());
+      auto child = TriggeredDefinition(job->definition, *now, payload);
+      if (!child) return tl::unexpected(child.error());
+      auto reply = servers_.Run(
+          {ShardPrefix(shard),
+           kTrigger,
+           {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
+            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
+            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now)), letter}});
+      if (!reply) return tl::unexpected(reply.error());
+      if (reply->integer == 1) return {};
+      if (reply->integer == -1) return NoSuchLetter(std::strtoll(letter.c_str(), nullptr, 10));
+    }
+    return KeepsChanging(id);
+  }
+
+  // Appends letters of one shard in the order of their ids, at most `most`.
+  Status ReadLetters(int shard, const DeadLetterFilter& filter, std::size_t most, std::vector<DeadLetter>& letters) {
+    std::string after = Text(filter.after_id);
+    for (const std::size_t end = letters.size() + most; letters.size() < end && !after.empty();) {
+      // Of one job, others' letters are looked at as well.
+      const std::size_t look = filter.job_id.empty() ? std::min(end - letters.size(), kRows) : kRows;
+      auto reply = servers_.Run({ShardPrefix(shard),
+                                 kDeadLetters,
+                                 {after, filter.job_id, Text(filter.payloads), std::to_string(look)},
+                                 /*writes=*/false});
+      if (!reply) return tl::unexpected(reply.error());
+      Fields fields(*reply);
+      after = fields.Text();
+      while (fields.More() && letters.size() < end) {
+        letters.push_back(redis_store::ReadDeadLetter(fields));
+        if (!fields.TakeOk()) return redis_store::Malformed("a dead letter");
+      }
+    }
+    return {};
+  }
+
   // --- questions
 
   Result<JobRow> Find(const std::string& id) {
@@ -990,12 +1107,13 @@ class RedisStore final : public JobStore {
 
   // Jobs of all shards in the order of their ids.
   Result<std::vector<JobRow>> Page(const std::string& prefix, const std::string& after, std::optional<JobState> state,
-                                   int limit) {
+                                   int limit, const std::map<std::string, std::string>& metadata = {}) {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     std::vector<JobRow> rows;
     const auto most = static_cast<std::size_t>(std::max(limit, 0));
     for (int shard = 0; shard < count_; ++shard) {
-      if (auto read = ReadPage(shard, prefix, after, state, most, rows); !read) return tl::unexpected(read.error());
+      if (auto read = ReadPage(shard, prefix, after, state, most, rows, metadata); !read)
+        return tl::unexpected(read.error());
     }
     std::sort(rows.begin(), rows.end(),
               [](const JobRow& a, const JobRow& b) { return a.definition.id < b.definition.id; });
@@ -1005,16 +1123,18 @@ class RedisStore final : public JobStore {
 
   // Appends at most `most` jobs of one shard, or a few more, in the order of their ids.
   Status ReadPage(int shard, const std::string& prefix, const std::string& after, std::optional<JobState> state,
-                  std::size_t most, std::vector<JobRow>& rows) {
+                  std::size_t most, std::vector<JobRow>& rows,
+                  const std::map<std::string, std::string>& metadata = {}) {
     const std::string upper = prefix.empty() ? "+" : "(" + prefix + "\xFF";  // no id has such a byte
     const std::string wanted = state ? std::to_string(static_cast<int>(*state)) : "";
     std::string lower = prefix.empty() ? "-" : "[" + prefix;
     if (!after.empty() && after >= prefix) lower = "(" + after;
     for (const std::size_t end = rows.size() + most; rows.size() < end && !lower.empty();) {
-      auto reply = servers_.Run({ShardPrefix(shard),
-                                 kReadRows,
-                                 {lower, upper, std::to_string(std::min(most, kRows)), wanted},
-                                 /*writes=*/false});
+      auto reply =
+          servers_.Run({ShardPrefix(shard),
+                        kReadRows,
+                        {lower, upper, std::to_string(metadata.empty() ? std::min(most, kRows) : kRows), wanted},
+                        /*writes=*/false});
       if (!reply) return tl::unexpected(reply.error());
       Fields fields(*reply);
       const std::string last = fields.Text();
@@ -1022,7 +1142,7 @@ class RedisStore final : public JobStore {
       while (fields.More()) {
         auto row = redis_store::ReadJobRow(fields);
         if (!row) return tl::unexpected(row.error());
-        rows.push_back(std::move(*row));
+        if (redis_store::HasMetadata(*row, metadata)) rows.push_back(std::move(*row));
       }
     }
     return {};
@@ -1153,7 +1273,8 @@ class RedisStore final : public JobStore {
                Text(p.planned_from),
                Text(job.settled_total),
                std::move(reigns.ended),
-               std::move(reigns.open)});
+               std::move(reigns.open),
+               std::to_string(p.failures)});
   }
 
   Servers servers_;

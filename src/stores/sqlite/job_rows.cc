@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "job/definition_json.h"
+#include "job/failures.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
@@ -39,6 +40,7 @@ std::optional<JobRow> JobRows::Find(JobKey key) {
                          .attempt = r.Int(4),
                          .version = r.Int(3),
                          .lost = r.Int(5),
+                         .failures = r.Int(17),
                          .begun = r.Bool(6),
                          .to_plan = r.Bool(7),
                          .planned_from = r.Time(10)},
@@ -76,12 +78,13 @@ void JobRows::Save(JobRow row) {
   const Present& p = row.present;
   tx_.Run(sql::kSave, row.key, static_cast<int>(row.state), p.version, p.attempt, p.lost, p.begun, p.to_plan,
           row.cancel, p.planned_from, p.cursor, p.fire_time, p.due_at, row.ClaimAt(), row.owner, row.fence,
-          row.settled_total);
+          row.settled_total, p.failures);
 }
 
 void JobRows::SaveKept(const JobRow& row) {
   const Present& p = row.present;
-  tx_.Run(sql::kSaveKept, row.key, p.attempt, p.lost, p.begun, p.cursor, p.fire_time, p.due_at, row.settled_total);
+  tx_.Run(sql::kSaveKept, row.key, p.attempt, p.lost, p.begun, p.cursor, p.fire_time, p.due_at, row.settled_total,
+          p.failures);
 }
 
 void JobRows::Erase(JobKey key) {
@@ -105,7 +108,7 @@ JobKey JobRows::Insert(const NewRow& row) {
   const JobRow unowned{.state = row.state, .present = p};
   tx_.Run(sql::kInsert, d.id, row.parent, QueueKey(d), d.priority, static_cast<int>(row.state), p.version, p.attempt,
           p.lost, p.begun, p.to_plan, p.created_at, p.planned_from, p.cursor, p.fire_time, p.due_at, unowned.ClaimAt(),
-          FirstFence(d.id), row.settled_total, d.schedule.Rate());
+          FirstFence(d.id), row.settled_total, d.schedule.Rate(), p.failures);
   const JobKey key = tx_.last_key();
   tx_.Run(sql::kInsertDefinition, key, row.json);
   return key;
@@ -173,8 +176,13 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
   }
   const bool plain = !outdated && !row->present.to_plan && !row->cancel && row->state == JobState::kActive;
   if (completion.run) AddRun(*row, *completion.run, session, *pod);
+  if (completion.run && FailedForGood(completion.run->verdict, completion.run->settles)) AddLetter(*row, completion);
   if (!outdated && row->present.to_plan) BeginReign(*row, completion);
+  const int failures = completion.run
+                           ? FailuresAfter(row->present.failures, completion.run->verdict, completion.run->settles)
+                           : row->present.failures;
   row->present = Advance(row->present, completion.next);
+  row->present.failures = failures;
   row->present.to_plan = outdated;
   row->cancel = false;
   if (outdated && completion.run->settles > 0) {
@@ -185,6 +193,9 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
   }
   const bool more = completion.next.fire_time.has_value();
   if (!more && !outdated && row->state != JobState::kRemoved) row->state = JobState::kFinished;
+  // The pod's count may be of before a resumption, and its pause that of an older definition.
+  const bool pause = completion.next.pause && more && !outdated && failures >= completion.next.failures;
+  if (pause && row->state == JobState::kActive) row->state = JobState::kPaused;
   const bool kept = completion.keep && more && !outdated && row->state == JobState::kActive;
   if (plain && kept) {
     SaveKept(*row);
@@ -200,6 +211,12 @@ void JobRows::AddRun(JobRow& row, const RunRecord& run, SessionId session, const
           run.fire_time, run.last_fire, run.started_at, run.finished_at, row.fence, session, run.settles, run.attempt,
           static_cast<int>(run.verdict), pod, MakeValidText(run.error), MakeValidTail(run.output, kOutputLimit));
   row.settled_total += run.settles;
+}
+
+void JobRows::AddLetter(const JobRow& row, const Completion& completion) {
+  const RunRecord& run = *completion.run;
+  tx_.Run(sql::kAddLetter, row.key, completion.ran ? completion.ran->payload : std::string(), run.fire_time,
+          run.attempt, static_cast<int>(run.verdict), MakeValidText(run.error), now_);
 }
 
 // The reign of the new version begins: what was planned before it is settled, or given up.

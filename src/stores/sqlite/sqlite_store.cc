@@ -63,7 +63,8 @@ JobInfo ReadJob(const Rows& r) {
                .attempt = r.Int(7),
                .owner_pod = std::nullopt,
                .fence = r.Int64(9),
-               .settled_total = r.Int64(10)};
+               .settled_total = r.Int64(10),
+               .failures = r.Int(11)};
   if (info.state != JobState::kFinished) info.fire_time = r.Time(6);
   if (!r.IsNull(8)) info.owner_pod = r.Text(8);
   info.unreadable = std::move(unreadable);
@@ -85,6 +86,18 @@ RunInfo ReadRun(const Rows& r) {
           .error = r.Text(11),
           .output = r.Text(12),
           .triggered = r.Bool(13)};
+}
+
+DeadLetter ReadLetter(const Rows& r) {
+  return {.id = r.Int64(0),
+          .job_id = r.Text(1),
+          .payload = r.Text(2),
+          .fire_time = r.Time(3),
+          .attempts = r.Int(4),
+          .verdict = static_cast<Verdict>(r.Int(5)),
+          .error = r.Text(6),
+          .triggered = r.Bool(7),
+          .settled_at = r.Time(8)};
 }
 
 class SqliteStore final : public JobStore {
@@ -144,6 +157,7 @@ class SqliteStore final : public JobStore {
       const std::int64_t jobs = r.Int64(1);
       if (r.Sound()) std::tie(reply.total_rate, reply.total_jobs) = std::pair(rate, jobs);
     }
+    reply.paused = ReadPaused(tx);
     Rows told = tx.Query(sql::kTold, request.session);
     for (told.Tolerate(); told.Next();) {
       const JobKey key = told.Int64(0);
@@ -312,6 +326,7 @@ class SqliteStore final : public JobStore {
     return Changed(id, [](Transaction&, JobRows& rows, JobRow& row, Instant now) -> Status {
       if (row.state != JobState::kPaused) return {};
       row.state = JobState::kActive;
+      row.present.failures = 0;
       // While its run is still going, the owner settles the rest by the late policy.
       if (!row.owner) {
         if (auto s = SkipPaused(rows, row, now); !s) return s;
@@ -321,15 +336,19 @@ class SqliteStore final : public JobStore {
     });
   }
 
+  Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(sql::kPauseQueue, queue); }
+  Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(sql::kResumeQueue, queue); }
+  Result<PausedQueues> Paused() override {
+    if (auto s = Connect(); !s) return tl::unexpected(s.error());
+    Transaction tx(*db_, kRead);
+    PausedQueues paused = ReadPaused(tx);
+    if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
+    return paused;
+  }
+
   Status Trigger(const std::string& id, const std::optional<std::string>& payload) override {
-    return Changed(id, [&](Transaction&, JobRows& rows, JobRow& row, Instant now) -> Status {
-      const auto definition = rows.DefinitionOf(row.key);
-      if (!definition) return tl::unexpected(definition.error());
-      const auto child = TriggeredDefinition(*definition, now, payload);
-      if (!child) return tl::unexpected(child.error());
-      rows.Create(*child, DefinitionToJson(*child), row.key);
-      return {};
-    });
+    return Changed(
+        id, [&](Transaction&, JobRows& rows, JobRow& row, Instant) -> Status { return AddChild(rows, row, payload); });
   }
 
   Status Cancel(const std::string& id) override {
@@ -337,6 +356,50 @@ class SqliteStore final : public JobStore {
       if (tx.Run(sql::kCancel, row.key, now) == 0 && !tx.failed()) return NothingUnderWay(id);
       return {};
     });
+  }
+
+  Result<std::vector<DeadLetter>> DeadLetters(const DeadLetterFilter& filter) override {
+    if (auto s = Connect(); !s) return tl::unexpected(s.error());
+    Transaction tx(*db_, kRead);
+    std::vector<DeadLetter> letters;
+    const int limit = std::max(filter.limit, 0);
+    const auto read = [&](Rows r) {
+      while (r.Next()) letters.push_back(ReadLetter(r));
+    };
+    if (filter.job_id.empty()) {
+      read(tx.Query(sql::kLetters, filter.after_id, limit, filter.payloads));
+    } else {
+      read(tx.Query(sql::kLettersOf, filter.after_id, limit, filter.payloads, filter.job_id));
+    }
+    if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
+    return letters;
+  }
+
+  Status RetryDead(std::int64_t id) override {
+    if (auto s = Connect(); !s) return s;
+    Transaction tx(*db_, kWrite);
+    JobRows rows(tx, Clock());
+    std::optional<std::pair<std::string, std::string>> letter;  // its job and its payload
+    if (Rows r = tx.Query(sql::kLetter, id); r.Next()) letter = {r.Text(0), r.Text(1)};
+    if (tx.failed()) return tx.error();
+    if (!letter) return NoSuchLetter(id);
+    const std::optional<JobRow> row = rows.FindById(letter->first);
+    if (tx.failed()) return tx.error();
+    if (!row) return JobOfLetterGone(id, letter->first);
+    if (auto s = AddChild(rows, *row, letter->second); !s) return s;
+    tx.Run(sql::kDeleteLetter, id);
+    return tx.Commit();
+  }
+
+  Result<std::vector<std::int64_t>> DiscardDead(const std::vector<std::int64_t>& ids) override {
+    if (auto s = Connect(); !s) return tl::unexpected(s.error());
+    Transaction tx(*db_, kWrite);
+    std::vector<std::int64_t> gone;
+    for (const std::int64_t id : ids) {
+      if (tx.Run(sql::kDeleteLetter, id) == 1) gone.push_back(id);
+    }
+    if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
+    return gone;
   }
 
   // --- questions
@@ -360,9 +423,13 @@ class SqliteStore final : public JobStore {
     std::vector<JobInfo> jobs;
     std::optional<int> state;
     if (filter.state) state = static_cast<int>(*filter.state);
+    const auto most = static_cast<std::size_t>(std::max(filter.limit, 0));
+    constexpr int kNoLimit = -1;
     Rows r = tx.Query(sql::kList, filter.id_prefix, filter.after_id, After(filter.id_prefix), state,
-                      std::max(filter.limit, 0));
-    for (r.Tolerate(); r.Next();) jobs.push_back(ReadJob(r));
+                      filter.metadata.empty() ? static_cast<int>(most) : kNoLimit);
+    for (r.Tolerate(); jobs.size() < most && r.Next();) {
+      if (filter.metadata.empty() || HasMetadata(r.Text(1), filter.metadata)) jobs.push_back(ReadJob(r));
+    }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return jobs;
   }
@@ -531,15 +598,35 @@ class SqliteStore final : public JobStore {
     return r.Next() ? std::optional(r.Text(0)) : std::nullopt;
   }
 
+  // `sql`: of static storage.
+  Status Rest(std::string_view sql, const std::optional<std::string>& queue) {
+    if (const Status valid = CheckQueue(queue); !valid) return valid;
+    if (auto s = Connect(); !s) return s;
+    Transaction tx(*db_, kWrite);
+    tx.Run(sql, queue.value_or(""));
+    return tx.Commit();
+  }
+
+  static PausedQueues ReadPaused(Transaction& tx) {
+    PausedQueues paused;
+    for (Rows r = tx.Query(sql::kPausedQueues); r.Next();) {
+      const std::string queue = r.Text(0);
+      queue.empty() ? (void)(paused.all = true) : (void)paused.queues.insert(queue);
+    }
+    return paused;
+  }
+
   // What is due, by priority and then by time; then what will be due soon, by time.
   static std::vector<JobKey> Choose(Transaction& tx, const ClaimRequest& request) {
     const Instant now = Clock();
     const auto limit = static_cast<std::size_t>(std::max(request.limit, 0));
+    const PausedQueues paused = ReadPaused(tx);
     std::vector<JobKey> chosen;
     std::vector<std::pair<Instant, JobKey>> found;
     const auto look = [&](int priority, Instant from, Instant until) {
       const auto left = static_cast<std::int64_t>(limit - chosen.size());
       for (const std::string& queue : request.queues) {
+        if (paused.Hold(QueueOf(queue))) continue;
         Rows r = tx.Query(sql::kClaimable, queue, priority, from, until, left);
         for (r.Tolerate(); r.Next();) {
           const std::pair<Instant, JobKey> candidate(r.Time(0), r.Int64(1));
@@ -583,6 +670,7 @@ class SqliteStore final : public JobStore {
                            .attempt = r.Int(8),
                            .version = r.Int(9),
                            .lost = r.Int(10),
+                           .failures = r.Int(14),
                            .begun = r.Bool(11),
                            .to_plan = r.Bool(12),
                            .planned_from = r.Time(13)};
@@ -644,6 +732,16 @@ class SqliteStore final : public JobStore {
     tx.Run(sql::kChangeLists, row->key, QueueKey(job), job.priority, job.schedule.Rate());
     rows.Save(*row);
     return EnqueueOutcome::kUpdated;
+  }
+
+  // Runs the job once more, now.
+  static Status AddChild(JobRows& rows, const JobRow& row, const std::optional<std::string>& payload) {
+    const auto definition = rows.DefinitionOf(row.key);
+    if (!definition) return tl::unexpected(definition.error());
+    const auto child = TriggeredDefinition(*definition, rows.now(), payload);
+    if (!child) return tl::unexpected(child.error());
+    rows.Create(*child, DefinitionToJson(*child), row.key);
+    return {};
   }
 
   // Settles what was missed while the row was paused.

@@ -40,7 +40,8 @@ inline constexpr std::string_view kTake =
     "UPDATE jobs SET owner = ?2, fence = fence + 1, claim_at = NULL WHERE key = ?1";
 inline constexpr std::string_view kClaimed =
     "SELECT j.key, j.id, d.definition, j.fence, j.created_at, j.cursor, j.fire_time, j.due_at, j.attempt, j.version, "
-    "j.lost, j.begun, j.to_plan, j.planned_from FROM jobs j LEFT JOIN definitions d ON d.job = j.key WHERE j.key = ?1";
+    "j.lost, j.begun, j.to_plan, j.planned_from, j.failures FROM jobs j LEFT JOIN definitions d ON d.job = j.key WHERE "
+    "j.key = ?1";
 inline constexpr std::string_view kOwned =  // a fence that is none is nobody's
     "SELECT key, CASE typeof(fence) WHEN 'integer' THEN fence ELSE -1 END FROM jobs WHERE owner = ?1";
 inline constexpr std::string_view kBegin =
@@ -54,22 +55,22 @@ inline constexpr std::string_view kRelease =
 
 inline constexpr std::string_view kRow =
     "SELECT key, parent, state, version, attempt, lost, begun, to_plan, cancel, created_at, planned_from, cursor, "
-    "fire_time, due_at, owner, fence, settled_total FROM jobs WHERE key = ?1";
+    "fire_time, due_at, owner, fence, settled_total, failures FROM jobs WHERE key = ?1";
 inline constexpr std::string_view kKeyOf = "SELECT key FROM jobs WHERE id = ?1 AND state <> 4 AND parent IS NULL";
 inline constexpr std::string_view kRemovedKeysOf =
     "SELECT key, fence FROM jobs WHERE id = ?1 AND state = 4 AND parent IS NULL";
 // Only what a kept job's commit changes: no index has any of it.
 inline constexpr std::string_view kSaveKept =
     "UPDATE jobs SET attempt = ?2, lost = ?3, begun = ?4, cursor = ?5, fire_time = ?6, due_at = ?7, "
-    "settled_total = ?8 WHERE key = ?1";
+    "settled_total = ?8, failures = ?9 WHERE key = ?1";
 inline constexpr std::string_view kSave =
     "UPDATE jobs SET state = ?2, version = ?3, attempt = ?4, lost = ?5, begun = ?6, to_plan = ?7, cancel = ?8, "
     "planned_from = ?9, cursor = ?10, fire_time = ?11, due_at = ?12, claim_at = ?13, owner = ?14, fence = ?15, "
-    "settled_total = ?16 WHERE key = ?1";
+    "settled_total = ?16, failures = ?17 WHERE key = ?1";
 inline constexpr std::string_view kInsert =
     "INSERT INTO jobs (id, parent, queue, priority, state, version, attempt, lost, begun, to_plan, cancel, created_at, "
-    "planned_from, cursor, fire_time, due_at, claim_at, fence, settled_total, rate) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+    "planned_from, cursor, fire_time, due_at, claim_at, fence, settled_total, rate, failures) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
 inline constexpr std::string_view kDelete = "DELETE FROM jobs WHERE key = ?1";
 inline constexpr std::string_view kDefinition =
     "SELECT j.id, d.definition FROM jobs j JOIN definitions d ON d.job = j.key "
@@ -93,12 +94,14 @@ inline constexpr std::string_view kCancel =
     "AND owner IS NOT NULL AND due_at <= ?2";
 inline constexpr std::string_view kGet =
     "SELECT j.id, d.definition, j.version, j.state, j.created_at, j.cursor, j.fire_time, j.attempt, s.pod, j.fence, "
-    "j.settled_total FROM jobs j JOIN definitions d ON d.job = j.key LEFT JOIN sessions s ON s.id = j.owner "
+    "j.settled_total, j.failures FROM jobs j JOIN definitions d ON d.job = j.key LEFT JOIN sessions s ON s.id = "
+    "j.owner "
     "WHERE j.id = ?1 AND j.state <> 4 AND j.parent IS NULL";
 // Ids from ?1 on and after ?2, before ?3; ?4 state or null.
 inline constexpr std::string_view kList =
     "SELECT j.id, d.definition, j.version, j.state, j.created_at, j.cursor, j.fire_time, j.attempt, s.pod, j.fence, "
-    "j.settled_total FROM jobs j JOIN definitions d ON d.job = j.key LEFT JOIN sessions s ON s.id = j.owner "
+    "j.settled_total, j.failures FROM jobs j JOIN definitions d ON d.job = j.key LEFT JOIN sessions s ON s.id = "
+    "j.owner "
     "WHERE j.id >= ?1 AND j.id > ?2 AND j.id < ?3 AND j.state <> 4 AND j.parent IS NULL "
     "AND (?4 IS NULL OR j.state = ?4) ORDER BY j.id LIMIT ?5";
 // The plus signs keep it from walking the table in the order of ids.
@@ -109,6 +112,10 @@ inline constexpr std::string_view kCountOverdue =
 inline constexpr std::string_view kIdsFrom =
     "SELECT id, key FROM jobs WHERE id >= ?1 AND id > ?2 AND id < ?3 AND state <> 4 AND parent IS NULL "
     "ORDER BY id LIMIT ?4";
+
+inline constexpr std::string_view kPauseQueue = "INSERT OR IGNORE INTO paused_queues VALUES (?1)";
+inline constexpr std::string_view kResumeQueue = "DELETE FROM paused_queues WHERE queue = ?1";
+inline constexpr std::string_view kPausedQueues = "SELECT queue FROM paused_queues";
 
 // --- history
 
@@ -141,6 +148,22 @@ inline constexpr std::string_view kSettled =
     "WHERE job = ?1 AND fire_time >= ?2 AND fire_time < ?3 AND settles > 0 AND child IS NULL "
     "UNION ALL SELECT fire_time, last_fire, settles, verdict FROM runs "
     "WHERE job = ?1 AND last_fire >= ?2 AND fire_time < ?2 AND settles > 1 AND child IS NULL";
+
+// --- dead letters
+
+// ?1 key of the row that ran.
+inline constexpr std::string_view kAddLetter =
+    "INSERT INTO dead_letters (job_id, payload, fire_time, attempts, verdict, error, triggered, settled_at) "
+    "SELECT id, ?2, ?3, ?4, ?5, ?6, parent IS NOT NULL, ?7 FROM jobs WHERE key = ?1";
+// In the order of ids, after ?1; with payloads if ?3.
+inline constexpr std::string_view kLetters =
+    "SELECT id, job_id, CASE WHEN ?3 THEN payload ELSE '' END, fire_time, attempts, verdict, error, triggered, "
+    "settled_at FROM dead_letters WHERE id > ?1 ORDER BY id LIMIT ?2";
+inline constexpr std::string_view kLettersOf =
+    "SELECT id, job_id, CASE WHEN ?3 THEN payload ELSE '' END, fire_time, attempts, verdict, error, triggered, "
+    "settled_at FROM dead_letters WHERE job_id = ?4 AND id > ?1 ORDER BY id LIMIT ?2";
+inline constexpr std::string_view kLetter = "SELECT job_id, payload FROM dead_letters WHERE id = ?1";
+inline constexpr std::string_view kDeleteLetter = "DELETE FROM dead_letters WHERE id = ?1";
 
 // --- upkeep
 

@@ -6,7 +6,8 @@
 -- index on owner: that would walk over all that the session owns.
 -- $1 session; arrays: $2 key, $3 fence, $4 fire time, $5 attempt, $6 version, $7 next cursor, $8 next fire time or null,
 -- $9 next due, $10 next attempt, $11 keep, $12 verdict or null (plan only), $13 settles, $14 last fire, $15 started,
--- $16 finished, $17 error, $18 output. No row: the session is ended. Null ordinal: nothing matched.
+-- $16 finished, $17 error, $18 output, $19 failures in a row at which the job is paused with this one, or null,
+-- $20 payload of what failed for good, else null. No row: the session is ended. Null ordinal: nothing matched.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
 ), done AS (
@@ -20,21 +21,28 @@ WITH live AS MATERIALIZED (
     lost = CASE WHEN u.next_fire = u.fire AND u.settles = 0 THEN j.lost ELSE 0 END,
     begun = false,
     to_plan = j.version <> u.version,
+    -- A failure counts on the row: the pod's own count may be of before a resumption.
+    failures = CASE WHEN u.settles > 0 AND u.verdict IN (2, 3, 5) THEN j.failures + 1
+                    WHEN u.verdict = 1 THEN 0 ELSE j.failures END,
     state = CASE WHEN j.state IN (1, 2) AND j.version = u.version AND u.next_fire IS NULL
                  -- A triggered run is over: its row waits for maintenance.
-                 THEN CASE WHEN j.parent IS NULL THEN 3 ELSE 4 END ELSE j.state END,
-    owner = CASE WHEN u.keep AND j.state = 1 AND j.version = u.version AND u.next_fire IS NOT NULL THEN j.owner END,
+                 THEN CASE WHEN j.parent IS NULL THEN 3 ELSE 4 END
+                 WHEN j.state = 1 AND j.version = u.version AND j.failures + 1 >= u.pause_at THEN 2
+                 ELSE j.state END,
+    owner = CASE WHEN u.keep AND j.state = 1 AND j.version = u.version AND u.next_fire IS NOT NULL
+                      AND (u.pause_at IS NULL OR j.failures + 1 < u.pause_at) THEN j.owner END,
     claim_at = CASE
       WHEN j.state <> 1 THEN NULL
       WHEN j.version <> u.version THEN now()
-      WHEN u.keep OR u.next_fire IS NULL THEN NULL
+      WHEN u.keep OR u.next_fire IS NULL OR j.failures + 1 >= u.pause_at THEN NULL
       ELSE u.next_due END,
     settled_total = j.settled_total + u.settles
   FROM live, unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::timestamptz[],
               $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::boolean[], $12::smallint[], $13::bigint[],
-              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[]) WITH ORDINALITY
+              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::integer[], $20::text[])
+              WITH ORDINALITY
        AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
-             last_fire, started, finished, error, output, ordinal)
+             last_fire, started, finished, error, output, pause_at, payload, ordinal)
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
@@ -43,7 +51,7 @@ WITH live AS MATERIALIZED (
     -- What its task completed has succeeded, whatever became of the run: the next owner says so.
     AND (u.verdict IS NULL OR u.verdict = 1 OR j.completed_fire IS DISTINCT FROM j.fire_time OR j.fire_time <= j.cursor)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,
-            u.attempt, u.version, u.verdict, u.error, u.output, u.next_fire, u.next_cursor, j.planned_from,
+            u.attempt, u.version, u.verdict, u.error, u.output, u.payload, j.id, j.parent, u.next_fire, u.next_cursor, j.planned_from,
             -- A plan that keeps the occurrence keeps what was started: another attempt, or one that died.
             u.verdict IS NULL AND u.next_fire = u.fire AND u.fire > u.next_cursor AND (u.attempt > 1 OR j.lost > 0) AS keeps
 ), planned AS (
@@ -60,5 +68,9 @@ WITH live AS MATERIALIZED (
                                attempt, version, verdict, error, output)
   SELECT now(), key, fire, last_fire, started, finished, fence, $1, settles, attempt, version, verdict, error, output
   FROM done WHERE verdict IS NOT NULL
+), dead AS (
+  INSERT INTO escapement.dead_letters (job_id, payload, fire_time, attempts, verdict, error, triggered, settled_at)
+  SELECT escapement.job_id(id), COALESCE(payload, ''), fire, attempt, verdict, error, parent IS NOT NULL, now()
+  FROM done WHERE settles > 0 AND verdict IN (2, 3, 5)
 )
 SELECT clock_timestamp(), done.ordinal, done.kept FROM live LEFT JOIN done ON true

@@ -12,5 +12,5 @@ WITH live AS (
 )
 SELECT clock_timestamp(), t.key, escapement.job_id(t.id), t.definition, t.fence, t.created_at, t.cursor, t.fire_time, t.due_at, t.attempt,
        t.version, t.lost, t.begun, t.to_plan, t.planned_from,
-       CASE WHEN t.completed_fire = t.fire_time AND t.fire_time > t.cursor THEN t.completed_at END
+       CASE WHEN t.completed_fire = t.fire_time AND t.fire_time > t.cursor THEN t.completed_at END, t.failures
 FROM live LEFT JOIN told t ON true

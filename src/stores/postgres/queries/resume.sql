@@ -3,7 +3,7 @@
 WITH resumed AS (
   UPDATE escapement.jobs SET
     state = CASE WHEN $3::timestamptz IS NULL THEN 3 ELSE 1 END,
-    cursor = $2, fire_time = $3, due_at = $4, settled_total = settled_total + $5,
+    cursor = $2, fire_time = $3, due_at = $4, settled_total = settled_total + $5, failures = 0,
     planned_from = CASE WHEN to_plan THEN now() ELSE planned_from END,  -- a pending change begins with the resumption
     fence = fence + CASE WHEN $5 > 0 THEN 1 ELSE 0 END,
     claim_at = CASE WHEN owner IS NULL AND $3::timestamptz IS NOT NULL THEN CASE WHEN to_plan THEN now() ELSE $4 END END

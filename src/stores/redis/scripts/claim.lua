@@ -1,4 +1,5 @@
--- Claims jobs: what is due, by priority and then by time; then what will be due within the horizon, by time.
+-- Claims jobs: what is due, by priority and then by time; then what will be due within the horizon, by time. Nothing of
+-- queues that rest.
 -- Safe when many run it: a row is claimed and taken out of the index of claimable rows in one step. The session's marker
 -- is looked up in the same script, so a claim that runs after the session was ended here claims nothing.
 -- ARGV: session, horizon, limit, '1' only to look, '1' what is due goes by time alone, only higher
@@ -7,6 +8,17 @@
 local now = Now()
 if not call('HGET', P .. 's', ARGV[1]) then return {now, '0'} end
 local limit = tonumber(ARGV[3])
+local queues = {unpack(ARGV, 7)}
+if call('SCARD', P .. 'pq') > 0 then
+  local awake = {}
+  if call('SISMEMBER', P .. 'pq', '') == 0 then
+    for _, queue in ipairs(queues) do
+      -- A label may stand behind the name.
+      if call('SISMEMBER', P .. 'pq', string.match(queue, '^[^\31]*')) == 0 then awake[#awake + 1] = queue end
+    end
+  end
+  queues = awake
+end
 local chosen = {}  -- {key, time, index, rank}: the smaller rank goes first
 local function ByTime(a, b) return a[2] < b[2] or (a[2] == b[2] and a[1] < b[1]) end
 local function Take(found)
@@ -14,8 +26,8 @@ local function Take(found)
   for i = 1, math.min(#found, limit - #chosen) do chosen[#chosen + 1] = found[i] end
 end
 local function Candidates(found, priority, rank, from, to)
-  for q = 7, #ARGV do
-    local index = P .. 'c:' .. priority .. ':' .. ARGV[q]
+  for _, queue in ipairs(queues) do
+    local index = P .. 'c:' .. priority .. ':' .. queue
     local pairs_ = call('ZRANGEBYSCORE', index, from, to, 'WITHSCORES', 'LIMIT', 0, limit - #chosen)
     for i = 1, #pairs_, 2 do found[#found + 1] = {pairs_[i], tonumber(pairs_[i + 1]), index, rank} end
   end
@@ -49,7 +61,7 @@ end
 local bytes = 0
 for _, found in ipairs(chosen) do
   local row = 'j:' .. found[1]
-  local values = call('HMGET', P .. row, 'id', 'cr', 'cur', 'fire', 'due', 'att', 'ver', 'lost', 'beg', 'plan', 'pf')
+  local values = call('HMGET', P .. row, 'id', 'cr', 'cur', 'fire', 'due', 'att', 'ver', 'lost', 'beg', 'plan', 'pf', 'fl')
   local fence = call('HINCRBY', P .. row, 'fen', 1)
   call('HSET', P .. row, 'own', ARGV[1])
   call('ZREM', found[3], found[1])
@@ -60,6 +72,7 @@ for _, found in ipairs(chosen) do
   reply[#reply + 1] = string.format('%.0f', fence)
   reply[#reply + 1] = text
   for i = 1, 11 do reply[#reply + 1] = values[i] end
+  reply[#reply + 1] = values[12] or '0'
   bytes = bytes + #text
   if bytes > 8388608 then break end  -- the next call takes the others
 end

@@ -1,7 +1,8 @@
 -- Settles occurrences. Safe when many run it: a row changes only where the session is live here and owner, fence, fire
 -- time and attempt are equal, and each change makes them unequal, so that a resend or a stale pod changes nothing.
--- ARGV: session, rows of history kept of a job; for each: key, fence, fire time, attempt, version, next cursor, next fire
--- time or '', next due, next attempt, '1' to keep, verdict or '', settles, mark of the run, rest of its record.
+-- ARGV: session, rows of history kept of a job, shard, shards; for each: key, fence, fire time, attempt, version, next cursor, next fire
+-- time or '', next due, next attempt, '1' to keep, verdict or '', settles, failures in a row at which the job is paused
+-- with this one or '', mark of the run, rest of its record, payload of what failed for good.
 -- Answers the time, and a letter for each: k applied and kept, a applied, q applied before and kept, r applied before,
 -- s stale.
 local now = Now()
@@ -23,12 +24,20 @@ local function WasApplied(id, key, fence, mark)
   end
 end
 
-for i = 3, #ARGV, 14 do
-  local key, fence, fire, attempt, version, cursor, next_fire, due, next_attempt, keep, verdict, settles, mark, rest =
-    unpack(ARGV, i, i + 13)
+-- What is left of an occurrence that failed for good.
+local function AddLetter(id, fire, attempt, verdict, rest, triggered, payload)
+  local letter = Add(tonumber(NextNumber('dead', now)) * tonumber(ARGV[4]), ARGV[3])
+  call('HSET', P .. 'dl:' .. letter, 'job', id, 'pay', payload, 'fire', fire, 'att', attempt, 'vd', verdict, 'err',
+       Field(rest, 5), 'tr', triggered and '1' or '0', 'at', now)
+  call('ZADD', P .. 'dl', letter, letter)
+end
+
+for i = 5, #ARGV, 16 do
+  local key, fence, fire, attempt, version, cursor, next_fire, due, next_attempt, keep, verdict, settles, pause_at,
+    mark, rest, payload = unpack(ARGV, i, i + 15)
   local hash = P .. 'j:' .. key
-  local own, fen, old_fire, att, ver, st, plan, lost, beg, tot, par, cx, id = unpack(
-    call('HMGET', hash, 'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'lost', 'beg', 'tot', 'par', 'cx', 'id'))
+  local own, fen, old_fire, att, ver, st, plan, lost, beg, tot, par, cx, id, fl = unpack(call(
+    'HMGET', hash, 'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'lost', 'beg', 'tot', 'par', 'cx', 'id', 'fl'))
   local owns = pod and own == session and fen == fence
   local letter
   if not owns or old_fire ~= fire or att ~= attempt then
@@ -71,8 +80,17 @@ for i = 3, #ARGV, 14 do
       -- runs again, whoever dies before the plan is made.
       shown, lost_now = fire, '0'
     end
+    -- Counted on the row: the pod's own count may be of before a resumption.
+    fl = fl or '0'
+    local failures = fl
+    if verdict == '1' then failures = '0' end
+    if settles ~= '0' and (verdict == '2' or verdict == '3' or verdict == '5') then
+      failures = Add(fl, 1)
+      AddLetter(id, fire, attempt, verdict, rest, par ~= '', payload)
+    end
     local more = next_fire ~= ''
-    local kept = keep == '1' and more and not outdated and st == '1'
+    local pause = pause_at ~= '' and more and not outdated and st == '1' and not After(pause_at, failures)
+    local kept = keep == '1' and more and not outdated and st == '1' and not pause
     if kept then
       if plan == '0' and beg == '0' and cx == '' and lost == lost_now then
         call('HSET', hash, 'cur', cursor, 'fire', shown, 'due', due, 'att', next_attempt, 'tot', tot)
@@ -80,6 +98,7 @@ for i = 3, #ARGV, 14 do
         call('HSET', hash, 'cur', cursor, 'fire', shown, 'due', due, 'att', next_attempt, 'tot', tot, 'lost', lost_now,
              'beg', '0', 'plan', '0', 'cx', '')
       end
+      if failures ~= fl then call('HSET', hash, 'fl', failures) end
       letter = 'k'
     else
       local q, pr, pf, rate = unpack(call('HMGET', hash, 'q', 'pr', 'pf', 'rate'))
@@ -87,6 +106,7 @@ for i = 3, #ARGV, 14 do
                    plan = outdated and '1' or '0', pf = pf, q = q, pr = pr, par = par, id = id, rate = rate}
       call('SREM', P .. 'o:' .. session, key)
       if not more and not outdated and st ~= '4' then row.st = '3' end
+      if pause then row.st = '2' end
       if IsOver(row) then
         row.st = st
         Count(row, -1)
@@ -99,7 +119,7 @@ for i = 3, #ARGV, 14 do
         end
         if row.st == '1' then call('ZADD', ClaimIndex(row), LookAt(row), key) end
         call('HSET', hash, 'cur', cursor, 'fire', shown, 'due', due, 'att', next_attempt, 'tot', tot, 'lost', lost_now,
-             'beg', '0', 'plan', row.plan, 'cx', '', 'own', '', 'st', row.st)
+             'beg', '0', 'plan', row.plan, 'cx', '', 'own', '', 'st', row.st, 'fl', failures)
       end
       letter = 'a'
     end

@@ -12,12 +12,13 @@ end
 for k = 2, #ARGV do
   local key = ARGV[k]
   local values = call('HMGET', P .. 'j:' .. key, 'own', 'fen', 'id', 'cr', 'cur', 'fire', 'due', 'att', 'ver', 'lost', 'beg',
-                      'plan', 'pf')
+                      'plan', 'pf', 'fl')
   if values[1] == ARGV[1] then
     reply[#reply + 1] = key
     reply[#reply + 1] = values[2]
     reply[#reply + 1] = call('HGET', P .. 'd:' .. key, 'd')
     for i = 3, 13 do reply[#reply + 1] = values[i] end
+    reply[#reply + 1] = values[14] or '0'
   end
 end
 return reply

@@ -12,7 +12,7 @@ local now = Now()
 if row.own == '' and row.plan == '0' then
   if #ARGV == 2 or ARGV[3] ~= row.fen or ARGV[4] ~= row.fire or ARGV[5] ~= row.att or ARGV[6] ~= row.ver then
     return {row.key, row.fen, now, call('HGET', P .. 'd:' .. row.key, 'd'), row.cr, row.cur, row.fire, row.due, row.att,
-            row.ver, row.lost, row.beg, row.plan, row.pf}
+            row.ver, row.lost, row.beg, row.plan, row.pf, row.fl}
   end
   TakeOut(row)
   row.st = '1'
@@ -32,5 +32,6 @@ else
   row.st = '1'
   if row.own == '' then row.pf = now end
 end
+row.fl = '0'
 PutBack(row)
 return 1

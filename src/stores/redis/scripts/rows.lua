@@ -1,7 +1,7 @@
 -- Reads jobs, a page of them. ARGV: '' and id, or lower and upper bound of ids as of ZRANGEBYLEX; most, state or ''.
 -- Answers the last id looked at, or '' when there are no more, then for each row: key, id, definition, state, version,
 -- created, cursor, fire time, due, attempt, lost, begun, to plan, planned from, owner's pod or '', fence, settled total,
--- ended reigns, open reign, history dropped up to or ''.
+-- ended reigns, open reign, history dropped up to or '', failures in a row.
 local reply = {''}
 local ids
 if ARGV[1] == '' then
@@ -18,7 +18,7 @@ for _, id in ipairs(ids) do
     local pod = row.own ~= '' and call('HGET', P .. 's', row.own) or ''
     for _, value in ipairs({row.key, id, d[1], row.st, row.ver, row.cr, row.cur, row.fire, row.due, row.att, row.lost,
                             row.beg, row.plan, row.pf, pod, row.fen, row.tot, d[2], d[3],
-                            call('HGET', P .. 'ht', id) or ''}) do
+                            call('HGET', P .. 'ht', id) or '', row.fl}) do
       reply[#reply + 1] = value
     end
     bytes = bytes + #d[1]

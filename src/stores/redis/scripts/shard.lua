@@ -14,7 +14,9 @@
 --   left     sessions ended here that own rows still (set)
 --   h:<id>   history, the oldest first (list)         hi       ids by their last settlement (sorted set)
 --   ht       id -> the greatest instant whose history was dropped (hash)
---   queues   (set)    n  counts: st1..st4 rows by state, rate of active rows in 1e-9/s, key and fence, the last given
+--   dl       dead letters by id (sorted set)           dl:<id>  one (hash: job, pay, fire, att, vd, err, tr, at)
+--   pq       queues that rest; '' is everything (set)
+--   queues   (set)    n  counts: st1..st4 rows by state, rate of active rows in 1e-9/s, key, fence and dead, the last given
 -- In shard 0 only: meta (hash: version, shards, history), live (set of sessions), ss:<session> (hash), session.
 local P, call = KEYS[1], redis.call
 
@@ -36,15 +38,17 @@ local function NextNumber(field, now)
 end
 
 -- own: session or ''. fen: fence. st: 1 active, 2 paused, 3 finished, 4 removed. plan: '1' to plan. pf: planned from.
--- par: key of the parent, or ''. cx: '1' cancel. rate: in 1e-9 points a second.
+-- par: key of the parent, or ''. cx: '1' cancel. rate: in 1e-9 points a second. fl: failures in a row; a row that an
+-- older program made has none until it fails.
 -- What a commit reads stands first: a small hash is searched from its front.
 local FIELDS = {'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'lost', 'beg', 'tot', 'par', 'cx', 'id', 'cur', 'due',
-                'q', 'pr', 'cr', 'pf', 'rate'}
+                'q', 'pr', 'cr', 'pf', 'rate', 'fl'}
 local function Load(key)
   local values = call('HMGET', P .. 'j:' .. key, unpack(FIELDS))
   if not values[1] then return nil end
   local row = {key = key}
   for i, field in ipairs(FIELDS) do row[field] = values[i] end
+  row.fl = row.fl or '0'
   return row
 end
 local function LoadById(id)
@@ -132,6 +136,7 @@ local function Insert(row, text, schedule, now)
   local greatest = call('HGET', P .. 'n', 'fence') or '0'
   row.fen = Later(string.format('%.0f', math.floor(tonumber(now) / 1000)), Add(greatest, 1))
   row.own, row.cx = '', ''
+  row.fl = row.fl or '0'
   call('SADD', P .. 'queues', row.q)
   call('HSET', P .. 'd:' .. row.key, 'd', text, 's', schedule, 'r', row.ended, 'o', row.open)
   PutBack(row)

@@ -1,7 +1,10 @@
 -- Adds a triggered child to a job. The caller made its definition from the parent's; it counts only if the parent is
--- still the same. ARGV: shard, shards, parent's key, parent's version, instant, definition, schedule, queue, priority,
--- first cursor.
--- Answers 1, or 0 when the parent changed or is gone.
+-- still the same. If it comes of a dead letter, the letter goes with it: of many who retry it, one does.
+-- ARGV: shard, shards, parent's key, parent's version, instant, definition, schedule, queue, priority, first cursor, dead
+-- letter or ''.
+-- Answers 1, 0 when the parent changed or is gone, -1 when the letter is.
+local letter = ARGV[11]
+if letter ~= '' and not call('ZSCORE', P .. 'dl', letter) then return -1 end
 local parent = Load(ARGV[3])
 if not parent or parent.ver ~= ARGV[4] or parent.st == '4' then return 0 end
 local at = ARGV[5]
@@ -11,4 +14,8 @@ local row = {id = parent.id, shard = ARGV[1], shards = ARGV[2], q = ARGV[8], pr 
              pf = at, tot = '0', ended = '', open = '1 ' .. cursor .. ' ' .. ARGV[7]}
 Insert(row, ARGV[6], ARGV[7], Now())
 call('ZADD', P .. 'k:' .. parent.key, row.key, row.key)
+if letter ~= '' then
+  call('ZREM', P .. 'dl', letter)
+  call('DEL', P .. 'dl:' .. letter)
+end
 return 1
