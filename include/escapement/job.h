@@ -96,6 +96,12 @@ struct JobDefinition {
   Overlap overlap = Overlap::kWait;
   std::vector<ConcurrencyLimit> limits = {};  // all must be free at once; at most 4
   std::vector<RateLimit> rates = {};          // as well; at most 4
+  // Names of jobs that are triggered when an occurrence has ended so: it succeeded; it failed for good (failed, timed
+  // out or was lost, after its last attempt); either, or it was cancelled. At most 20 each, and no job may follow
+  // itself.
+  std::vector<std::string> on_success = {};
+  std::vector<std::string> on_failure = {};
+  std::vector<std::string> on_end = {};
   // Of the same meaning: a late policy that is left out is the usual one.
   friend bool operator==(const JobDefinition& a, const JobDefinition& b);
 };

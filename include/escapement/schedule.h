@@ -62,6 +62,9 @@ class Schedule {
 
   [[nodiscard]] static Result<Schedule> Every(const EveryOptions& options);
   [[nodiscard]] static Result<Schedule> At(Instant instant);
+  // Never by itself (its only point is the last instant of the year 9999): for jobs that are triggered, by users or by
+  // other jobs.
+  [[nodiscard]] static Schedule Manual();
   // kInvalidArgument names the field and the column of what is wrong; and for what never fires in the years 1970 to
   // 9999.
   [[nodiscard]] static Result<Schedule> Cron(const CronOptions& options);

@@ -21,7 +21,7 @@ struct AddOptions {
   std::string name;
   std::string schedule;
   const std::vector<std::string>* command = nullptr;
-  std::vector<std::string> env, metadata;
+  std::vector<std::string> env, metadata, on_success, on_failure, on_end;
   std::string directory;
   std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex;
   std::optional<std::vector<Duration>> retry_delays;
@@ -63,6 +63,9 @@ Result<JobDefinition> ReadAdd(const AddOptions& o) {
   if (auto status = Validate(spec); !status) return tl::unexpected(status.error());
   JobDefinition job = ProcessJob(o.name, *schedule, spec);
   job.metadata = *std::move(metadata);
+  job.on_success = o.on_success;
+  job.on_failure = o.on_failure;
+  job.on_end = o.on_end;
   Take(o.label, &job.label);
   Take(o.jitter, &job.jitter);
   Take(o.flex, &job.flex);
@@ -137,6 +140,12 @@ The words after -- reach the program as they are: no shell is involved. Says cre
                   "A run that goes on when the next is due: wait for its end, or replace it (wait)")
       ->check([](const std::string& s) { return OverlapByName(s) ? "" : "must be wait or replace"; })
       ->type_name("POLICY");
+  const auto followers = [&](const char* name, std::vector<std::string>* names, const char* help) {
+    add->add_option(name, *names, help)->type_name("JOB")->allow_extra_args(false);
+  };
+  followers("--on-success", &o->on_success, "A job to trigger when an occurrence has succeeded; may be repeated");
+  followers("--on-failure", &o->on_failure, "A job to trigger when one has failed for good; may be repeated");
+  followers("--on-end", &o->on_end, "A job to trigger after either, or a cancellation; may be repeated");
   add->add_option("--priority", o->priority, "0 to 10; of jobs that are due, the higher starts first (0)")
       ->type_name("N");
   add->add_option("--max-attempts", o->max_attempts, "1: no retry (1; with --retry-delays one more than those)")
@@ -229,7 +238,9 @@ int List(const ListOptions& o) {
         json.Add(JobView(job, /*reveal=*/false));
         continue;
       }
-      const Cell next = job.fire_time ? Cell(FormatInstant(*job.fire_time), HumanDistance(*job.fire_time, *now)) : "";
+      const Cell next = IsManual(job.definition) ? Cell("when triggered")
+                        : job.fire_time ? Cell(FormatInstant(*job.fire_time), HumanDistance(*job.fire_time, *now))
+                                        : "";
       table.Add({job.definition.id, std::string(JobStateName(job.state)), next, job.definition.schedule.ToString(),
                  WorkOf(job.definition), job.owner_pod.value_or("")});
     }
@@ -300,7 +311,7 @@ int Show(const ShowOptions& o) {
     PrintJson(json);
     return 0;
   }
-  if (job->fire_time && IsTerminal()) {
+  if (job->fire_time && IsTerminal() && !IsManual(job->definition)) {
     if (auto now = (*scheduler)->StoreTime()) {
       json["next"] = fmt::format("{} ({})", FormatInstant(*job->fire_time), HumanDistance(*job->fire_time, *now));
     }

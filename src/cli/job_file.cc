@@ -14,7 +14,7 @@ constexpr const char* kMembers =
     "schedule, command, env, directory, kill_grace, task, payload, queue, label, metadata, priority, timeout, "
     "max_attempts, "
     "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
-    "late_threshold, jitter, flex, overlap, delivery, lost_limit, pause_after";
+    "late_threshold, jitter, flex, overlap, on_success, on_failure, on_end, delivery, lost_limit, pause_after";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -43,6 +43,9 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "queue") return Put(value.Text(name), &job->queue);
   if (name == "label") return Put(value.Text(name), &job->label);
   if (name == "metadata") return Put(value.TextTable(name), &job->metadata);
+  if (name == "on_success") return Put(value.Texts(name), &job->on_success);
+  if (name == "on_failure") return Put(value.Texts(name), &job->on_failure);
+  if (name == "on_end") return Put(value.Texts(name), &job->on_end);
   if (name == "jitter") return Put(value.Time(name), &job->jitter);
   if (name == "flex") return Put(value.Time(name), &job->flex);
   if (name == "overlap") return PutName(name, value, OverlapByName, "wait or replace", &job->overlap);

@@ -46,6 +46,8 @@ std::optional<RetryOn> RetryOnByName(std::string_view name) { return ByName<Retr
 
 int AttemptsFor(const RetryPolicy& retry) { return 1 + static_cast<int>(retry.delays.size()); }
 
+bool IsManual(const JobDefinition& job) { return job.schedule == Schedule::Manual(); }
+
 std::string VerdictKey(Verdict verdict) {
   std::string key;
   for (const char c : VerdictName(verdict)) {
@@ -99,6 +101,10 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["jitter"] = FormatDuration(job.jitter);
   json["flex"] = FormatDuration(job.flex);
   json["overlap"] = kOverlapNames.at(static_cast<std::size_t>(job.overlap));
+  for (const auto& [name, followers] :
+       {std::pair("on_success", &job.on_success), {"on_failure", &job.on_failure}, {"on_end", &job.on_end}}) {
+    if (!followers->empty()) json[name] = *followers;
+  }
   json["late"] = LateName(LateOf(job));
   json["late_limit"] = job.late_limit;
   if (job.late_threshold) json["late_threshold"] = FormatDuration(*job.late_threshold);
@@ -110,7 +116,7 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
 
 OutputJson JobView(const JobInfo& job, bool reveal) {
   OutputJson json = {{"name", job.definition.id}, {"state", JobStateName(job.state)}};
-  json["next"] = Optional(job.fire_time);
+  json["next"] = IsManual(job.definition) ? OutputJson(nullptr) : Optional(job.fire_time);
   json["attempt"] = job.attempt;
   json["pod"] = job.owner_pod ? OutputJson(*job.owner_pod) : OutputJson(nullptr);
   json["version"] = job.version;

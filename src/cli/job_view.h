@@ -16,6 +16,7 @@ std::optional<LatePolicy> LateByName(std::string_view name);
 std::optional<Delivery> DeliveryByName(std::string_view name);
 std::optional<Overlap> OverlapByName(std::string_view name);
 std::optional<RetryOn> RetryOnByName(std::string_view name);
+bool IsManual(const JobDefinition& job);  // it runs when it is triggered, and its next point means nothing
 std::string VerdictKey(Verdict verdict);  // "timed_out", "skipped_misfired"
 
 // Attempts of a job whose user did not say how many: one, and one for each delay of a list.

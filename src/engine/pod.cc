@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "job/failures.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 
 namespace escapement {
@@ -582,7 +583,9 @@ void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
   c.run = std::move(settlement.run);
   c.next = settlement.next;
   if (c.next.fire_time) PutOff(held.job, *c.next.fire_time, c.next.attempt, c.next.due_at);
-  if (c.run && FailedForGood(c.run->verdict, c.run->settles)) c.ran = held.job.definition;
+  if (c.run && (FailedForGood(c.run->verdict, c.run->settles) || HasFollowers(*held.job.definition))) {
+    c.ran = held.job.definition;
+  }
   c.keep = KeepAfter(held, c.next, clock_.At(now));
   held.marked_here = false;
   if (c.keep) {

@@ -62,6 +62,11 @@ bool Read(const Json& value, std::map<std::string, std::string>& out) {
   return true;
 }
 
+bool Read(const Json& value, std::vector<std::string>& out) {
+  return value.is_array() && std::all_of(value.begin(), value.end(),
+                                         [&](const Json& element) { return Read(element, out.emplace_back()); });
+}
+
 template <typename Enum, std::size_t kSize>
 bool ReadName(const Json& value, const std::string_view (&names)[kSize], Enum& out) {
   for (std::size_t i = 0; i < kSize; ++i) {
@@ -98,6 +103,9 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "metadata") return Read(value, job.metadata);
   if (name == "jitter_us") return Read(value, job.jitter);
   if (name == "flex_us") return Read(value, job.flex);
+  if (name == "on_success") return Read(value, job.on_success);
+  if (name == "on_failure") return Read(value, job.on_failure);
+  if (name == "on_end") return Read(value, job.on_end);
   if (name == "overlap") return ReadName(value, kOverlapNames, job.overlap);
   if (name == "pause_after") return Read(value, job.pause_after);
   return false;
@@ -136,6 +144,9 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("metadata", job.metadata, plain.metadata);
   put("jitter_us", job.jitter.count(), plain.jitter.count());
   put("flex_us", job.flex.count(), plain.flex.count());
+  put("on_success", job.on_success, plain.on_success);
+  put("on_failure", job.on_failure, plain.on_failure);
+  put("on_end", job.on_end, plain.on_end);
   put("overlap", kOverlapNames[static_cast<std::size_t>(job.overlap)], kOverlapNames[0]);
   put("pause_after", job.pause_after, plain.pause_after);
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

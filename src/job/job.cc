@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kNameLimit = 200;
 constexpr std::size_t kPayloadLimit = 1 << 20;
+constexpr std::size_t kFollowersLimit = 20;
 constexpr std::size_t kMetadataLimit = 50;
 constexpr std::size_t kMetadataValueLimit = 1000;
 constexpr Duration kLongest = std::chrono::weeks(520);
@@ -48,6 +49,17 @@ Status CheckMetadata(const std::map<std::string, std::string>& metadata) {
       return Bad(field, fmt::format("has {} bytes: at most {} are allowed", value.size(), kMetadataValueLimit));
     }
     if (!IsValidText(value)) return Bad(field, "must be UTF-8 text without NUL");
+  }
+  return {};
+}
+
+Status CheckFollowerNames(std::string_view field, const JobDefinition& job, const std::vector<std::string>& names) {
+  if (names.size() > kFollowersLimit) {
+    return Bad(field, fmt::format("has {} names: at most {} are allowed", names.size(), kFollowersLimit));
+  }
+  for (const std::string& name : names) {
+    if (auto s = CheckName(field, name); !s) return s;
+    if (name == job.id) return Bad(field, "names the job itself: no job may run after itself");
   }
   return {};
 }
@@ -101,6 +113,9 @@ Status Check(const JobDefinition& job) {
   if (status) status = CheckDuration("timeout", job.timeout);
   if (status) status = CheckDuration("deadline", job.deadline);
   if (status) status = CheckLater(job);
+  if (status) status = CheckFollowerNames("on_success", job, job.on_success);
+  if (status) status = CheckFollowerNames("on_failure", job, job.on_failure);
+  if (status) status = CheckFollowerNames("on_end", job, job.on_end);
   if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 1);
   if (status && job.overlap == Overlap::kReplace && DelayOf(job.schedule)) {
     status = Bad("overlap", "'replace' needs points that come while a run goes on: after a delay none does");

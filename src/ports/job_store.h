@@ -91,8 +91,9 @@ struct Completion {
   int version = 1;               // of the definition it was planned under
   std::optional<RunRecord> run;  // none: only the plan changes
   Plan next;
-  bool keep = false;                              // the session wants to stay the owner
-  std::shared_ptr<const JobDefinition> ran = {};  // if the run failed for good: what it ran, for its dead letter
+  bool keep = false;  // the session wants to stay the owner
+  // What it ran: for its dead letter if it failed for good, and for the jobs that run after it (FollowersOf).
+  std::shared_ptr<const JobDefinition> ran = {};
 };
 
 enum class CommitOutcome {
@@ -162,7 +163,8 @@ class JobStore {
   // Marks occurrences as started, where fence, fire time and attempt are equal. Answer i: it may start. Idempotent.
   virtual Result<std::vector<bool>> Begin(SessionId session, const std::vector<BeginRequest>& requests) = 0;
   // Settles: applies to a row only where owner, fence, fire time and attempt are equal. Idempotent. At most one
-  // completion of a job in a call. What failed for good leaves a dead letter.
+  // completion of a job in a call. What failed for good leaves a dead letter, and its followers that are there are
+  // triggered, in the same transition (Redis: soon after it, and once).
   virtual Result<CommitReply> Commit(SessionId session, const std::vector<Completion>& completions) = 0;
   // Hands jobs back, unsettled: their time to look stays what it was. Rows under another fence are left alone.
   virtual Status Release(SessionId session, const std::vector<std::pair<JobKey, Fence>>& jobs) = 0;

@@ -61,6 +61,7 @@ Result<Schedule> ParseEvery(std::string_view options);
 Result<Schedule> ParseAt(std::string_view options);
 Result<Schedule> ParseIn(std::string_view options);
 Result<Schedule> ParseDelay(std::string_view options);
+Result<Schedule> ParseManual(std::string_view options);
 
 // `options` lies in `whole`: errors say the column there.
 Result<Schedule> ParseCron(std::string_view whole, std::string_view options);

@@ -33,6 +33,7 @@ Result<Schedule> ParseKind(std::string_view text) {
   const std::string_view kind = TakeWord(rest);
   if (kind == "at") return ParseAt(rest);
   if (kind == "in") return ParseIn(rest);
+  if (kind == "manual") return ParseManual(rest);
   if (kind == "delay") return ParseDelay(rest);
   std::string plain(text);
   const auto bounds = TakeBounds(&plain, /*with_end=*/kind != "every");
@@ -47,7 +48,8 @@ Result<Schedule> ParseKind(std::string_view text) {
     if (IsRrule(whole)) return ParseRrule(whole);
     if (IsCrontabLine(kind)) return ParseCron(whole, whole);
     return Fail(Code::kInvalidArgument,
-                "must begin with 'every', 'delay', 'at', 'in', 'cron', 'calendar' or 'rrule', for example 'every 1s', "
+                "must begin with 'every', 'delay', 'at', 'in', 'cron', 'calendar', 'rrule' or 'manual', for example "
+                "'every 1s', "
                 "'delay 10m', 'at 2026-11-24T10:00:00Z', 'in 10m', 'cron 0 3 * * mon-fri zone=Europe/Berlin', "
                 "'calendar day=last fri "
                 "hour=17' or 'rrule DTSTART;TZID=Europe/Berlin:20260101T090000 RRULE:FREQ=WEEKLY;BYDAY=MO,FR'");

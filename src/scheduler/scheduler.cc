@@ -16,6 +16,7 @@
 #include "job/archive_json.h"
 #include "job/audit_ledger.h"
 #include "job/errors.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 #include "scheduler/services.h"
 
@@ -187,6 +188,16 @@ class SchedulerImpl : public Scheduler {
   Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) override {
     std::vector<JobDefinition> own = jobs;
     for (JobDefinition& job : own) job.schedule = job.schedule.ForJob(job.id);
+    const auto stored = [this](const std::string& id) -> Result<std::optional<JobDefinition>> {
+      auto job = Locked([&](JobStore& s) { return s.Get(id); });
+      if (job) return std::optional(std::move(job->definition));
+      if (job.error().code == Code::kNotFound) return std::nullopt;
+      return tl::unexpected(job.error());
+    };
+    for (const JobDefinition& job : own) {
+      if (auto valid = Validate(job); !valid) return tl::unexpected(valid.error());
+    }
+    if (auto checked = CheckFollowers(own, stored); !checked) return tl::unexpected(checked.error());
     auto out = Locked([&](JobStore& s) { return s.Enqueue(own); });
     if (out) Tell(Wake::kJobs);
     return out;

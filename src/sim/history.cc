@@ -120,6 +120,10 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(15)) job.deadline = milliseconds(250) + more.UpTo(seconds(2));
   if (more.Percent(15) && !grid.after_runs) job.overlap = Overlap::kReplace;
   if (more.Percent(15)) job.retry.jitter = 0.5;
+  // Later numbers, so that none comes round; some are not there.
+  if (more.Percent(10)) job.on_end = {fmt::format("job{}", number + 1)};
+  if (more.Percent(10)) job.on_success = {fmt::format("job{}", number + 2)};
+  if (more.Percent(10)) job.on_failure = {fmt::format("job{}", number + 1), fmt::format("job{}", number + 3)};
   if (chance.Percent(20)) job.pause_after = 1 + static_cast<int>(chance.Below(2));
   return job;
 }
@@ -488,7 +492,10 @@ class Player {
         Told(world_.admin().Remove(id).has_value());
         At(std::min(world_.t() + event.span, plan_.calm), [this, number] { Define(number); });
         break;
-      case EventKind::kTrigger: Told(world_.admin().Trigger(id, std::nullopt).has_value()); break;
+      case EventKind::kTrigger:
+        oracle_.AskedToTrigger(id);
+        Told(world_.admin().Trigger(id, std::nullopt).has_value());
+        break;
       case EventKind::kCancelRun:
         if (world_.admin().Cancel(id)) oracle_.AskedToCancel(id);
         break;

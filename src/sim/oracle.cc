@@ -106,6 +106,12 @@ void Oracle::OnRow(const RowView& view) {
     row.present = p;
     row.fence = view.fence;
     keys_[row.id].insert(view.key);
+    if (row.child) {
+      auto& asked = to_follow_.contains(row.id) ? to_follow_ : to_trigger_;
+      const auto one = asked.find(row.id);
+      Check(one != asked.end(), "nothing is triggered unasked", [&] { return row.id; });
+      if (one != asked.end()) asked.erase(one);
+    }
     for (const JobKey other : keys_[row.id]) {
       Check(other == view.key || rows_[other].child || row.child || rows_[other].fence < view.fence,
             "fences of an id only grow", [&] { return fmt::format("{} begins again at {}", row.id, view.fence); });
@@ -148,6 +154,9 @@ void Oracle::OnRow(const RowView& view) {
   row.later = d.jitter + d.flex;
   row.deadline = d.deadline;
   row.replaces = d.overlap == Overlap::kReplace;
+  row.on_success = d.on_success;
+  row.on_failure = d.on_failure;
+  row.on_end = d.on_end;
   Check(p.to_plan || p.attempt > 1 || p.lost > 0 || p.due_at <= p.fire_time + row.later,
         "nothing is put off by more than jitter and flex",
         [&] { return fmt::format("{}: {} us", row.id, (p.due_at - p.fire_time).count()); });
@@ -286,6 +295,7 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
     row.settled_total += run.settles;
     settled_ += run.settles;
   }
+  if (run.settles > 0 && !IsSkip(run.verdict)) Follow(row, run.verdict);
   if (IsSkip(run.verdict)) skipped_ += run.settles;
   if (run.verdict == Verdict::kLost) ++lost_;
   const auto begun = begun_.find({key, run.fire_time, run.attempt});
@@ -298,6 +308,22 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
     Check(ran([](const Begun& b) { return b.ended; }), "what succeeded or failed was run to its end", text);
   } else if (run.started_at) {
     Check(ran([](const Begun&) { return true; }), "what ran was started", text);
+  }
+}
+
+// The jobs that are there when what they run after has ended.
+void Oracle::Follow(const Row& row, Verdict verdict) {
+  std::set<std::string> names(row.on_end.begin(), row.on_end.end());
+  if (verdict == Verdict::kSucceeded) names.insert(row.on_success.begin(), row.on_success.end());
+  if (verdict == Verdict::kFailed || verdict == Verdict::kTimedOut || verdict == Verdict::kLost) {
+    names.insert(row.on_failure.begin(), row.on_failure.end());
+  }
+  for (const std::string& name : names) {
+    const bool there = std::any_of(keys_[name].begin(), keys_[name].end(), [&](JobKey key) {
+      const Row& other = rows_[key];
+      return !other.child && !other.gone && other.state != JobState::kRemoved;
+    });
+    if (there) to_follow_.insert(name);
   }
 }
 
@@ -404,6 +430,7 @@ void Oracle::CheckAttended(const std::function<bool(SessionId)>& excused) {
 }
 
 void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
+  Check(to_follow_.empty(), "what follows is triggered", [&] { return *to_follow_.begin(); });
   for (const auto& [id, keys] : keys_) {
     const auto jobs = std::count_if(keys.begin(), keys.end(), [&](JobKey key) { return !rows_[key].child; });
     Check(jobs <= 1, "an id is one job", [&] { return fmt::format("{} is there {} times", id, jobs); });

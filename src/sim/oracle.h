@@ -52,6 +52,7 @@ class Oracle final : public MemoryStoreObserver {
   void AskedToPause(const std::string& id);
   // A user let a queue rest, or everything (no name), or go on.
   void QueueRests(const std::string& queue, bool rests);
+  void AskedToTrigger(const std::string& id) { to_trigger_.insert(id); }
   // A user asked to cancel what is under way of the job.
   void AskedToCancel(const std::string& id);
   // The store's clock was set: what was late when it was decided need not be late any more.
@@ -98,6 +99,7 @@ class Oracle final : public MemoryStoreObserver {
     std::optional<Duration> flex = {};  // so much later all occurrences start, if nothing else moves them
     Duration deadline{0};
     bool replaces = false;
+    std::vector<std::string> on_success = {}, on_failure = {}, on_end = {};
     Instant settled;               // the last settled point
     Instant changed;               // from here on the last version counts
     Instant pending;               // planned by the version before it
@@ -134,7 +136,11 @@ class Oracle final : public MemoryStoreObserver {
     if (!holds) sink_(rule, what());
   }
 
+  void Follow(const Row& row, Verdict verdict);
+
   Sink sink_;
+  std::multiset<std::string> to_trigger_;  // users asked for it
+  std::multiset<std::string> to_follow_;   // what they run after has ended
   std::map<std::string, Grid> grids_;
   std::map<JobKey, Row> rows_;
   std::map<std::string, std::set<JobKey>> keys_;  // those that are not gone

@@ -15,6 +15,7 @@
 #include "job/definition_json.h"
 #include "job/errors.h"
 #include "job/failures.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 #include "job/text.h"
 
@@ -231,7 +232,14 @@ struct MemoryState {
     if (pause && row->state == JobState::kActive) row->state = JobState::kPaused;
     const bool kept = completion.keep && more && !outdated && row->state == JobState::kActive;
     if (!kept) row->owner.reset();
+    if (completion.run && completion.ran) Follow(*completion.ran, *completion.run);
     return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
+  }
+
+  void Follow(const JobDefinition& job, const RunRecord& run) {
+    for (const std::string& id : FollowersOf(job, run.verdict, run.settles)) {
+      if (const Row* follower = FindById(id)) (void)AddChild(*follower, std::nullopt);
+    }
   }
 
   bool WasApplied(SessionId session, const Completion& completion) const {

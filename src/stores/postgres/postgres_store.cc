@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
+#include <tuple>
 #include <unordered_map>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 #include "job/text.h"
 #include "postgres/connection.h"
@@ -581,7 +584,15 @@ class PostgresStore : public JobStore {
     p.AddArray<std::int32_t>(
         n, [&](std::size_t i) { return span[i]->next.pause ? std::optional(span[i]->next.failures) : std::nullopt; });
     p.AddArray<std::string_view>(n, [&](std::size_t i) {
-      return span[i]->ran ? std::optional(std::string_view(span[i]->ran->payload)) : std::nullopt;
+      const auto& [run, ran] = std::tie(span[i]->run, span[i]->ran);
+      return run && ran && FailedForGood(run->verdict, run->settles) ? std::optional(std::string_view(ran->payload))
+                                                                     : std::nullopt;
+    });
+    p.AddArray<std::string_view>(n, [&](std::size_t i) -> std::optional<std::string_view> {
+      if (!span[i]->run || !span[i]->ran) return std::nullopt;
+      const auto names = FollowersOf(*span[i]->ran, span[i]->run->verdict, span[i]->run->settles);
+      if (names.empty()) return std::nullopt;
+      return mended.emplace_back(nlohmann::json(names).dump());
     });
     auto rows = Retried(kCommit, p);
     if (!rows && db_.last_sqlstate() == "23514") {  // no partition for today: nobody kept the days ahead

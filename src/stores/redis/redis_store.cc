@@ -14,6 +14,7 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
@@ -65,6 +66,7 @@ const std::string kRemove = Whole(scripts::kRemove);
 const std::string kResume = Whole(scripts::kResume);
 const std::string kTrigger = Whole(scripts::kTrigger);
 const std::string kPauseQueue = Whole(scripts::kPauseQueue);
+const std::string kFollowUps = Whole(scripts::kFollowUps);
 const std::string kDeadLetters = Whole(scripts::kDeadLetters);
 const std::string kDiscardDead = Whole(scripts::kDiscardDead);
 const std::string kCancel = Whole(scripts::kCancel);
@@ -336,7 +338,7 @@ class RedisStore final : public JobStore {
           RedisCall{ShardPrefix(part.shard),
                     kCommit,
                     {Text(session), std::to_string(history_), std::to_string(part.shard), std::to_string(count_)}});
-      call.arguments.reserve(4 + 16 * part.positions.size());
+      call.arguments.reserve(4 + 17 * part.positions.size());
       for (const std::size_t i : part.positions) AddCompletion(call, session, completions[i]);
     }
     auto replies = servers_.Run(calls);
@@ -348,6 +350,10 @@ class RedisStore final : public JobStore {
       const std::string& letters = fields.Text();
       if (letters.size() != parts[p].positions.size()) return Fail(Code::kInternal, "commit: not all were answered");
       for (std::size_t n = 0; n < letters.size(); ++n) reply.answers[parts[p].positions[n]] = AnswerOf(letters[n]);
+      // What cannot be done now is done by the next upkeep.
+      const bool follow = std::any_of(parts[p].positions.begin(), parts[p].positions.end(),
+                                      [&](std::size_t i) { return !FollowersText(completions[i]).empty(); });
+      if (follow) (void)FollowUp(parts[p].shard);
     }
     return reply;
   }
@@ -708,6 +714,7 @@ class RedisStore final : public JobStore {
     if (auto ready = Ready(); !ready) return ready;
     if (auto swept = SweepSessions(); !swept) return swept;
     for (int shard = 0; shard < count_; ++shard) {
+      if (auto followed = FollowUp(shard); !followed) return followed;
       auto now = TimeOf(shard);
       if (!now) return tl::unexpected(now.error());
       const std::string oldest = Text(*now - std::chrono::days(options.history_days));
@@ -984,6 +991,11 @@ class RedisStore final : public JobStore {
 
   // --- commits
 
+  static std::string FollowersText(const Completion& c) {
+    if (!c.run || !c.ran) return {};
+    return fmt::format("{}", fmt::join(FollowersOf(*c.ran, c.run->verdict, c.run->settles), "\n"));
+  }
+
   static void AddCompletion(RedisCall& call, SessionId session, const Completion& c) {
     const auto& run = c.run;
     Add(call, {Text(c.key), Text(c.fence), Text(c.fire_time), std::to_string(c.attempt), std::to_string(c.version),
@@ -991,7 +1003,7 @@ class RedisStore final : public JobStore {
                std::to_string(c.next.attempt), Text(c.keep), run ? std::to_string(static_cast<int>(run->verdict)) : "",
                run ? Text(run->settles) : "0", c.next.pause ? std::to_string(c.next.failures) : "",
                run ? redis_store::Mark(c.key, session, c.fence, *run) : "", run ? redis_store::RestOfRun(*run) : "",
-               c.ran ? c.ran->payload : ""});
+               c.ran && run && FailedForGood(run->verdict, run->settles) ? c.ran->payload : "", FollowersText(c)});
   }
 
   static CommitAnswer AnswerOf(char letter) {
@@ -1049,7 +1061,9 @@ class RedisStore final : public JobStore {
   // --- triggered runs and dead letters
 
   // `letter`: the dead letter that it comes of, or ''.
-  Status MakeChild(const std::string& id, const std::optional<std::string>& payload, const std::string& letter) {
+  // `number`: of the follow-up that it is, or ''.
+  Status MakeChild(const std::string& id, const std::optional<std::string>& payload, const std::string& letter,
+                   const std::string& number = {}) {
     for (int i = 0; i < kRetries; ++i) {
       auto job = Find(id);
       if (!job) return tl::unexpected(job.error());
@@ -1063,12 +1077,31 @@ class RedisStore final : public JobStore {
            kTrigger,
            {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
             Text(*now), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
-            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now)), letter}});
+            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now)), letter, number}});
       if (!reply) return tl::unexpected(reply.error());
       if (reply->integer == 1) return {};
+      if (reply->integer == -1 && !number.empty()) return {};
       if (reply->integer == -1) return NoSuchLetter(std::strtoll(letter.c_str(), nullptr, 10));
     }
     return KeepsChanging(id);
+  }
+
+  // Triggers the jobs that run after jobs of this shard. Jobs that are gone, or that only a newer program can read, do
+  // not follow.
+  Status FollowUp(int shard) {
+    std::vector<std::string> done;
+    for (;;) {
+      auto reply = servers_.Run({ShardPrefix(shard), kFollowUps, done});
+      if (!reply) return tl::unexpected(reply.error());
+      done.clear();
+      for (std::size_t i = 0; i + 1 < reply->elements.size(); i += 2) {
+        const std::string& number = reply->elements[i].text;
+        const Status made = MakeChild(reply->elements[i + 1].text, std::nullopt, "", number);
+        if (!made && made.error().code != Code::kNotFound && made.error().code != Code::kUnsupported) return made;
+        done.push_back(number);
+      }
+      if (done.empty()) return {};
+    }
   }
 
   // Appends letters of one shard in the order of their ids, at most `most`.

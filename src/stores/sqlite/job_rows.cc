@@ -6,6 +6,7 @@
 
 #include "job/definition_json.h"
 #include "job/failures.h"
+#include "job/followers.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
@@ -203,7 +204,21 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
     if (!kept) row->owner.reset();
     Save(*row);
   }
+  if (completion.run && completion.ran) Follow(*completion.ran, *completion.run);
   return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
+}
+
+// Jobs that are not there any more, or that only a newer program can read, do not follow.
+void JobRows::Follow(const JobDefinition& job, const RunRecord& run) {
+  for (const std::string& id : FollowersOf(job, run.verdict, run.settles)) {
+    const std::optional<JobRow> follower = FindById(id);
+    if (!follower) continue;
+    const auto definition = DefinitionOf(follower->key);
+    if (!definition) continue;
+    if (const auto child = TriggeredDefinition(*definition, now_, std::nullopt)) {
+      Create(*child, DefinitionToJson(*child), follower->key);
+    }
+  }
 }
 
 void JobRows::AddRun(JobRow& row, const RunRecord& run, SessionId session, const std::string& pod) {

@@ -7,7 +7,7 @@
 -- $1 session; arrays: $2 key, $3 fence, $4 fire time, $5 attempt, $6 version, $7 next cursor, $8 next fire time or null,
 -- $9 next due, $10 next attempt, $11 keep, $12 verdict or null (plan only), $13 settles, $14 last fire, $15 started,
 -- $16 finished, $17 error, $18 output, $19 failures in a row at which the job is paused with this one, or null,
--- $20 payload of what failed for good, else null. No row: the session is ended. Null ordinal: nothing matched.
+-- $20 payload of what failed for good, else null, $21 names of the jobs that run after it as JSON, or null. No row: the session is ended. Null ordinal: nothing matched.
 WITH live AS MATERIALIZED (
   SELECT id FROM escapement.sessions WHERE id = $1 AND ended_at IS NULL FOR KEY SHARE
 ), done AS (
@@ -39,10 +39,10 @@ WITH live AS MATERIALIZED (
     settled_total = j.settled_total + u.settles
   FROM live, unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::integer[], $7::timestamptz[],
               $8::timestamptz[], $9::timestamptz[], $10::integer[], $11::boolean[], $12::smallint[], $13::bigint[],
-              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::integer[], $20::text[])
+              $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::integer[], $20::text[], $21::text[])
               WITH ORDINALITY
        AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
-             last_fire, started, finished, error, output, pause_at, payload, ordinal)
+             last_fire, started, finished, error, output, pause_at, payload, followers, ordinal)
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
     -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
     AND (j.version = u.version OR u.verdict < 6)
@@ -51,7 +51,7 @@ WITH live AS MATERIALIZED (
     -- What its task completed has succeeded, whatever became of the run: the next owner says so.
     AND (u.verdict IS NULL OR u.verdict = 1 OR j.completed_fire IS DISTINCT FROM j.fire_time OR j.fire_time <= j.cursor)
   RETURNING u.ordinal, j.key, j.owner IS NOT NULL AS kept, u.fire, u.last_fire, u.started, u.finished, u.fence, u.settles,
-            u.attempt, u.version, u.verdict, u.error, u.output, u.payload, j.id, j.parent, u.next_fire, u.next_cursor, j.planned_from,
+            u.attempt, u.version, u.verdict, u.error, u.output, u.payload, u.followers, j.id, j.parent, u.next_fire, u.next_cursor, j.planned_from,
             -- A plan that keeps the occurrence keeps what was started: another attempt, or one that died.
             u.verdict IS NULL AND u.next_fire = u.fire AND u.fire > u.next_cursor AND (u.attempt > 1 OR j.lost > 0) AS keeps
 ), planned AS (
@@ -72,5 +72,24 @@ WITH live AS MATERIALIZED (
   INSERT INTO escapement.dead_letters (job_id, payload, fire_time, attempts, verdict, error, triggered, settled_at)
   SELECT escapement.job_id(id), COALESCE(payload, ''), fire, attempt, verdict, error, parent IS NOT NULL, now()
   FROM done WHERE settles > 0 AND verdict IN (2, 3, 5)
+), follower AS MATERIALIZED (
+  -- The jobs that run after these, as trigger.sql makes them. LIMIT keeps the planner from joining all jobs.
+  SELECT t.id || E'\x01' || nextval('escapement.triggers') AS id, t.key AS parent, E'\x01' || t.queue AS queue, t.priority,
+         (d.definition - 'jitter_us' - 'flex_us' - 'pause_after') || jsonb_build_object('schedule',
+           'at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS definition
+  FROM done CROSS JOIN LATERAL jsonb_array_elements_text(done.followers::jsonb) AS f (name)
+    CROSS JOIN LATERAL (SELECT * FROM escapement.jobs WHERE id = f.name AND state <> 4 LIMIT 1) AS t
+    CROSS JOIN LATERAL (SELECT definition FROM escapement.definitions WHERE job = t.key AND version = t.version LIMIT 1) AS d
+  WHERE done.followers IS NOT NULL
+), child AS (
+  INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, planned_from,
+                               cursor, fire_time, due_at, claim_at, fence, settled_total, rate, parent)
+  SELECT id, queue, priority, 1, 1, 1, 0, false, false, now(), now(), now() - interval '1 microsecond', now(), now(), now(),
+         (extract(epoch FROM now()) * 1000)::bigint, 0, 0, parent
+  FROM follower
+  RETURNING key, id
+), triggered AS (
+  INSERT INTO escapement.triggered (job, definition)
+  SELECT child.key, follower.definition FROM child JOIN follower USING (id)
 )
 SELECT clock_timestamp(), done.ordinal, done.kept FROM live LEFT JOIN done ON true

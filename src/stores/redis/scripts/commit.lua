@@ -2,7 +2,8 @@
 -- time and attempt are equal, and each change makes them unequal, so that a resend or a stale pod changes nothing.
 -- ARGV: session, rows of history kept of a job, shard, shards; for each: key, fence, fire time, attempt, version, next cursor, next fire
 -- time or '', next due, next attempt, '1' to keep, verdict or '', settles, failures in a row at which the job is paused
--- with this one or '', mark of the run, rest of its record, payload of what failed for good.
+-- with this one or '', mark of the run, rest of its record, payload of what failed for good,
+-- names of the jobs to run after it, a line each, or ''.
 -- Answers the time, and a letter for each: k applied and kept, a applied, q applied before and kept, r applied before,
 -- s stale.
 local now = Now()
@@ -32,9 +33,9 @@ local function AddLetter(id, fire, attempt, verdict, rest, triggered, payload)
   call('ZADD', P .. 'dl', letter, letter)
 end
 
-for i = 5, #ARGV, 16 do
+for i = 5, #ARGV, 17 do
   local key, fence, fire, attempt, version, cursor, next_fire, due, next_attempt, keep, verdict, settles, pause_at,
-    mark, rest, payload = unpack(ARGV, i, i + 15)
+    mark, rest, payload, followers = unpack(ARGV, i, i + 16)
   local hash = P .. 'j:' .. key
   local own, fen, old_fire, att, ver, st, plan, lost, beg, tot, par, cx, id, fl = unpack(call(
     'HMGET', hash, 'own', 'fen', 'fire', 'att', 'ver', 'st', 'plan', 'lost', 'beg', 'tot', 'par', 'cx', 'id', 'fl'))
@@ -87,6 +88,10 @@ for i = 5, #ARGV, 16 do
     if settles ~= '0' and (verdict == '2' or verdict == '3' or verdict == '5') then
       failures = Add(fl, 1)
       AddLetter(id, fire, attempt, verdict, rest, par ~= '', payload)
+    end
+    -- Other shards have them: whoever reads this triggers them, once.
+    for name in string.gmatch(followers, '[^\n]+') do
+      call('HSET', P .. 'fo', Add(tonumber(NextNumber('follow', now)) * tonumber(ARGV[4]), ARGV[3]), name)
     end
     local more = next_fire ~= ''
     local pause = pause_at ~= '' and more and not outdated and st == '1' and not After(pause_at, failures)
