@@ -71,6 +71,37 @@ class LocksContract : public testing::TestWithParam<LocksAdapter> {
     return std::nullopt;
   }
 
+  static std::vector<SlotAnswer> Take(Locks& locks, const std::vector<SlotRequest>& requests, Duration ttl = kLong) {
+    auto answers = locks.TakeSlots(requests, ttl);
+    EXPECT_TRUE(answers) << answers.error().message;
+    if (!answers) return std::vector<SlotAnswer>(requests.size());
+    EXPECT_EQ(answers->size(), requests.size());
+    return *std::move(answers);
+  }
+  static bool Takes(Locks& locks, const SlotRequest& request, Duration ttl = kLong) {
+    return Take(locks, {request}, ttl).at(0).granted;
+  }
+  static void Free(Locks& locks, const SlotRequest& request) {
+    const Status freed = locks.FreeSlots({request});
+    EXPECT_TRUE(freed) << freed.error().message;
+  }
+  // After what lasts for kShort: tries until it is granted. False when it is not within 20 s.
+  bool TakesOnceOver(Locks& locks, const SlotRequest& request) {
+    if (locks_.pass) locks_.pass(kShort);
+    for (int attempt = 0; attempt < 4'000; ++attempt) {
+      if (Takes(locks, request)) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  // A run that takes one of the key's `slots`.
+  static SlotRequest Slot(std::string holder, std::string key, int slots = 1) {
+    return {.holder = std::move(holder), .limits = {{.key = std::move(key), .slots = slots}}};
+  }
+  static SlotRequest Start(std::string holder, std::string key, int starts = 1, Duration per = kLong) {
+    return {.holder = std::move(holder), .rates = {{.key = std::move(key), .starts = starts, .per = per}}};
+  }
+
   Locks& one() { return *locks_.one; }
   Locks& other() { return *locks_.other; }
 

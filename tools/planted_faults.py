@@ -89,8 +89,8 @@ FAULTS = [
           "if (!completion.run && !outdated && !row->present.to_plan) {", "if (!completion.run && outdated) {"),
     Fault("history is written, the total is not", *_MEMORY, "    row.settled_total += run.settles;\n", ""),
     Fault("the settled point is due again", "memory_store_test", "src/job/settle.cc",
-          "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);",
-          "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after - Duration(1)), failures);"),
+          "return GridOf(job, present).Next(after);\n  after = std::max",
+          "return GridOf(job, present).Next(after - Duration(1));\n  after = std::max"),
     Fault("a point at the very start is left out", "schedule_test", "src/schedule/every.cc",
           "if (after >= first_) next +=", "if (after + Duration(1) >= first_) next +="),
     # --- begin, release

@@ -122,11 +122,10 @@ MISTAKES = [
             "row->fence != fence) continue;",
             spare="a fence belongs to one holding: under it the row is its own or nobody's"),
     Mistake("release", "while it runs", _POD,
-            "if (held.uncommitted > 0 || (held.phase != Phase::kWaiting && held.phase != Phase::kReady)) return;",
+            "if (held.uncommitted > 0 || !lies) return;",
             "if (held.uncommitted > 0 || held.phase == Phase::kReleasing) return;"),
     Mistake("release", "while a completion is under way", _POD,
-            "if (held.uncommitted > 0 || (held.phase != Phase::kWaiting && held.phase != Phase::kReady)) return;",
-            "if (held.phase != Phase::kWaiting && held.phase != Phase::kReady) return;"),
+            "if (held.uncommitted > 0 || !lies) return;", "if (!lies) return;"),
     Mistake("release", "in doubt, and forgotten", _POD,
             "    to_release_.insert(to_release_.end(), releasing_.begin(), releasing_.end());\n    releasing_.clear();\n    return;",
             "    releasing_.clear();\n    return;"),
@@ -142,8 +141,8 @@ MISTAKES = [
             "  if (false) {\n    warnings_"),
     Mistake("sessions", "the deadline counts from the receipt", _POD,
             "  deadline_ = sent + options_.ttl;", "  deadline_ = now + options_.ttl;"),
-    Mistake("sessions", "the pod starts after its deadline", _POD, "!ready_.empty() && session_ && now < deadline_ &&",
-            "!ready_.empty() && session_ &&"),
+    Mistake("sessions", "the pod starts after its deadline", _POD, "return session_ && now < deadline_ && life_",
+            "return session_ && life_"),
     Mistake("sessions", "the executor starts after the deadline", _EXECUTOR, "if (Now() >= run.start_before) {",
             "if (false) {"),
     Mistake("sessions", "a new session takes over what the old one held", _POD, "  held_.clear();\n", ""),
@@ -198,13 +197,13 @@ MISTAKES = [
     Mistake("time", "a new session trusts the old estimate", _POD, "  clock_ = StoreClock();", "  "),
     # --- occurrences
     Mistake("occurrences", "the next fire time counts from now", _SETTLE,
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);",
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);\n"
+            "settlement.next = PlanFrom(present.fire_time, NextAfterRun(job, present, now), failures);",
+            "settlement.next = PlanFrom(present.fire_time, NextAfterRun(job, present, now), failures);\n"
             "  if (settlement.next.fire_time) {\n    settlement.next.fire_time = now + job.schedule.Spacing();\n"
             "    settlement.next.due_at = *settlement.next.fire_time;\n  }"),
     Mistake("occurrences", "the settled point is due again", _SETTLE,
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after), failures);",
-            "settlement.next = PlanFrom(present.fire_time, GridOf(job, present).Next(after - Duration(1)), failures);"),
+            "return GridOf(job, present).Next(after);\n  after = std::max",
+            "return GridOf(job, present).Next(after - Duration(1));\n  after = std::max"),
     Mistake("occurrences", "a failed attempt settles, and is tried again", _SETTLE, "    settlement.run->settles = 0;\n", ""),
     Mistake("occurrences", "attempts are not counted", _SETTLE, ".attempt = present.attempt + 1,",
             ".attempt = present.attempt,"),
@@ -255,6 +254,15 @@ MISTAKES = [
     Mistake("times", "a replaced stretch takes the newest with it", _SETTLE,
             "GridOf(job, present).Last(now - PlacedLater(present) + Duration(1));",
             "GridOf(job, present).Next(now - PlacedLater(present));"),
+    # --- jobs that run after others
+    Mistake("followers", "none is triggered", _STORE, "if (completion.run && completion.ran) Follow(", "if (false) Follow("),
+    Mistake("followers", "triggered by a resend, too", _STORE,
+            "const bool applied = WasApplied(session, completion);",
+            "const bool applied = WasApplied(session, completion);\n"
+            "      if (applied && completion.run && completion.ran) Follow(*completion.ran, *completion.run);"),
+    Mistake("followers", "an attempt that is tried again triggers them", "src/job/followers.h",
+            "if (settles == 0) return names;", ""),
+    Mistake("followers", "what was cancelled does not end", "src/job/followers.h", "verdict == Verdict::kCancelled ||", ""),
     # --- users
     Mistake("users", "a change has no version", _STORE, "    ++row->present.version;\n", ""),
     Mistake("users", "a change applies to the run under way", _STORE,
@@ -321,6 +329,50 @@ MISTAKES = [
             "  if (reply->paused.all || !reply->paused.queues.empty()) paused_ = reply->paused;\n"),
 ]
 
+MISTAKES += [
+    # --- limits
+    Mistake("limits", "not asked for", _POD, "if (IsLimited(*held.job.definition) && !IsGranted(now, top.key)) {",
+            "if (false) {"),
+    Mistake("limits", "refused, taken for granted", _POD, "    if (answer.granted) {\n      queue.pause",
+            "    if (reply) {\n      queue.pause"),
+    Mistake("limits", "on an error the answer is yes", _POD, "    if (answer.granted) {\n      queue.pause",
+            "    if (answer.granted || !reply) {\n      queue.pause"),
+    Mistake("limits", "the lease is not renewed", _POD, "  if (now < next_renewal_) return false;\n",
+            "  if (now > BootTime()) return false;\n"),
+    Mistake("limits", "a run goes on though its lease was not renewed", _POD,
+            "!grant.given_up && !grant.request.limits.empty() && now >= grant.until - SlotMargin()", "false"),
+    Mistake("limits", "a run goes on though its slots are another's", _POD,
+            "      StopForSlots(now, renewing[i]);\n", ""),
+    Mistake("limits", "the lease counts from the answer", _POD,
+            "      it->second.until = LeaseEnd(sent);", "      it->second.until = LeaseEnd(now) + std::chrono::seconds(3);"),
+    Mistake("limits", "slots are freed when the run is told to stop", _POD,
+            "  it->second.given_up = true;\n  next_slot_check_",
+            "  it->second.given_up = true;\n  to_free_.emplace_back(it->second.request, it->second.until);\n  next_slot_check_"),
+    Mistake("limits", "a dead session's tasks hold nothing", _POD,
+            "  for (auto& [id, grant] : slots_) grant.given_up = true;  // held until the tasks end, or the leases\n",
+            "  for (auto& [id, grant] : slots_) to_free_.emplace_back(grant.request, grant.until);\n  slots_.clear();\n"),
+    Mistake("limits", "slots are freed by the lease alone", _POD, "    FreeAfter(now, f);\n", "",
+            spare="the leases end all the same: what waits starts later, not never"),
+    Mistake("limits", "a grant whose answer was lost is asked for again, and not freed", _POD,
+            "if (in_doubt || (answer.granted && !wanted))", "if (answer.granted && !wanted)",
+            spare="the lease of what nobody uses ends by itself"),
+    Mistake("limits", "a run starts however old its grant is", _POD,
+            "  const BootTime start_before = std::min(deadline_, it->second.start_before);",
+            "  const BootTime start_before = deadline_;"),
+    Mistake("limits", "a rate's window is not longer by the way to the start", _POD,
+            "rate.per += delay + delay / 1'000 + Duration(1);", "(void)rate, (void)delay;"),
+    Mistake("limits", "a start that was none stays counted", _POD, "  if (finished.started) request.rates.clear();",
+            "  request.rates.clear();", spare="fewer start than may"),
+    Mistake("limits", "a start is counted no more when its run is over", _POD,
+            "  if (finished.started) request.rates.clear();", ""),
+    Mistake("limits", "refused, and never asked again", _POD, "    queue.jobs.push(asked.entry);\n", ""),
+    Mistake("limits", "some slots without the others", "src/locks/memory/memory_locks.cc",
+            "  if (!answer.granted) return answer;\n", "",
+            spare="they are refused, and what they took is kept until its lease ends: less runs than may"),
+    Mistake("limits", "one slot too many", "src/locks/memory/memory_locks.cc",
+            "holders.size() >= static_cast<std::size_t>(limit.slots)", "holders.size() > static_cast<std::size_t>(limit.slots)"),
+]
+
 TABLE_HEAD = """# Planted bugs
 
 Mistakes of the protocol, put into the code one at a time, and what found each: the simulation alone, without a unit
@@ -329,8 +381,8 @@ test. `./dev faults --list simulation --table` plants them all and writes this p
 without any, no rule broke in the runs of proof-log.jsonl. Mistakes that tests must find, in the SQL, the Lua and the executors too, are
 in `tools/planted_faults.py`.
 
-Not in this list, because no history can show them: locks. In the simulation the lock service carries wake-ups and
-nothing else, since pods ask it for nothing else that a run depends on. Two leaders, or a lock that is taken for acquired
+Not in this list, because no history can show them: locks of names. In the simulation the lock service carries wake-ups,
+slots and starts, since pods ask it for nothing else that a run depends on. Two leaders, or a lock that is taken for acquired
 on an error, meet upkeep that any pod may do at any time; they have mistakes of their own in `tools/planted_faults.py`.
 Nor are completions within a task's own transaction (PostgreSQL's), which no simulated task makes.
 """

@@ -1,5 +1,6 @@
 // add, list, show, runs.
 #include <algorithm>
+#include <charconv>
 #include <map>
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ struct AddOptions {
   std::string name;
   std::string schedule;
   const std::vector<std::string>* command = nullptr;
-  std::vector<std::string> env, metadata, on_success, on_failure, on_end;
+  std::vector<std::string> env, metadata, on_success, on_failure, on_end, mutexes, limits, rates;
   std::string directory;
   std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex;
   std::optional<std::vector<Duration>> retry_delays;
@@ -46,6 +47,35 @@ Result<std::map<std::string, std::string>> ReadPairs(const std::vector<std::stri
     pairs[word.substr(0, equals)] = word.substr(equals + 1);
   }
   return pairs;
+}
+
+// KEY=VALUE, where KEY may hold '=' too.
+std::optional<std::pair<std::string, std::string>> SplitAtLastEquals(const std::string& text) {
+  const std::size_t equals = text.rfind('=');
+  if (equals == std::string::npos) return std::nullopt;
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
+Status ReadLimits(const AddOptions& o, JobDefinition* job) {
+  const auto bad = [](std::string why) { return Fail(Code::kInvalidArgument, std::move(why)); };
+  for (const std::string& key : o.mutexes) job->limits.push_back({.key = key, .slots = 1});
+  for (const std::string& text : o.limits) {
+    const auto pair = SplitAtLastEquals(text);
+    int slots = 0;
+    const std::string digits = pair ? pair->second : "";
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), slots);
+    if (error != std::errc() || end != digits.data() + digits.size()) {
+      return bad("--limit must be KEY=N, a key and a number of slots, such as db=3");
+    }
+    job->limits.push_back({.key = pair->first, .slots = slots});
+  }
+  for (const std::string& text : o.rates) {
+    const auto pair = SplitAtLastEquals(text);
+    auto rate = ReadRate(pair ? pair->first : "", pair ? pair->second : "");
+    if (!rate) return bad("--rate must be KEY=N/TIME, a key, a number of starts and a time, such as api=10/1m");
+    job->rates.push_back(*std::move(rate));
+  }
+  return {};
 }
 
 Result<JobDefinition> ReadAdd(const AddOptions& o) {
@@ -87,6 +117,7 @@ Result<JobDefinition> ReadAdd(const AddOptions& o) {
   if (o.delivery) job.delivery = *DeliveryByName(*o.delivery);
   Take(o.lost_limit, &job.lost_limit);
   Take(o.pause_after, &job.pause_after);
+  if (auto status = ReadLimits(o, &job); !status) return tl::unexpected(status.error());
   if (auto status = Validate(job); !status) return tl::unexpected(status.error());
   return job;
 }
@@ -176,6 +207,15 @@ The words after -- reach the program as they are: no shell is involved. Says cre
   add->add_option("--pause-after", o->pause_after,
                   "So many occurrences in a row that failed pause the job (0: none do)")
       ->type_name("N");
+  add->add_option("--mutex", o->mutexes, "Of all jobs with this key, one runs at a time; may be repeated")
+      ->type_name("KEY")
+      ->allow_extra_args(false);
+  add->add_option("--limit", o->limits, "Of all jobs with this key, N run at a time; may be repeated")
+      ->type_name("KEY=N")
+      ->allow_extra_args(false);
+  add->add_option("--rate", o->rates, "Of all jobs with this key, N start in any such time; may be repeated")
+      ->type_name("KEY=N/TIME")
+      ->allow_extra_args(false);
   AddStoreOptions(add, &o->common);
   AddJsonOption(add, &o->common);
 }

@@ -14,7 +14,9 @@ constexpr const char* kMembers =
     "schedule, command, env, directory, kill_grace, task, payload, queue, label, metadata, priority, timeout, "
     "max_attempts, "
     "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
-    "late_threshold, jitter, flex, overlap, on_success, on_failure, on_end, delivery, lost_limit, pause_after";
+    "late_threshold, jitter, flex, overlap, on_success, on_failure, on_end, delivery, lost_limit, pause_after, mutex, "
+    "limits, "
+    "rates";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -29,6 +31,36 @@ Status PutName(const std::string& name, const Document& value, std::optional<Enu
   const auto found = value.text() ? by_name(*value.text()) : std::nullopt;
   if (!found) return value.Wrong(fmt::format("{} must be {}", name, names));
   *out = *found;
+  return {};
+}
+
+Status PutMutex(const Document& value, std::vector<ConcurrencyLimit>* out) {
+  auto key = value.Text("mutex");
+  if (!key) return tl::unexpected(key.error());
+  out->push_back({.key = *std::move(key), .slots = 1});
+  return {};
+}
+
+Status PutLimits(const Document& value, std::vector<ConcurrencyLimit>* out) {
+  auto members = value.Members("limits");
+  if (!members) return tl::unexpected(members.error());
+  for (const auto& [key, slots] : **members) {
+    if (auto s = Put(slots.Int("limits: a number of slots"), &out->emplace_back(ConcurrencyLimit{.key = key}).slots);
+        !s) {
+      return s;
+    }
+  }
+  return {};
+}
+
+Status PutRates(const Document& value, std::vector<RateLimit>* out) {
+  auto members = value.Members("rates");
+  if (!members) return tl::unexpected(members.error());
+  for (const auto& [key, text] : **members) {
+    auto rate = ReadRate(key, text.text() != nullptr ? *text.text() : "");
+    if (!rate) return text.Wrong(fmt::format("rates: '{}' {}", Quoted(key), rate.error().message));
+    out->push_back(*std::move(rate));
+  }
   return {};
 }
 
@@ -67,6 +99,9 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   }
   if (name == "lost_limit") return Put(value.Int(name), &job->lost_limit);
   if (name == "pause_after") return Put(value.Int(name), &job->pause_after);
+  if (name == "mutex") return PutMutex(value, &job->limits);
+  if (name == "limits") return PutLimits(value, &job->limits);
+  if (name == "rates") return PutRates(value, &job->rates);
   return value.Wrong(fmt::format("a job has no member '{}': use {}", Quoted(name), kMembers));
 }
 

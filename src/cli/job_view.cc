@@ -1,6 +1,7 @@
 #include "cli/job_view.h"
 
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -47,6 +48,19 @@ std::optional<RetryOn> RetryOnByName(std::string_view name) { return ByName<Retr
 int AttemptsFor(const RetryPolicy& retry) { return 1 + static_cast<int>(retry.delays.size()); }
 
 bool IsManual(const JobDefinition& job) { return job.schedule == Schedule::Manual(); }
+
+Result<RateLimit> ReadRate(std::string key, std::string_view text) {
+  RateLimit rate{.key = std::move(key)};
+  const std::size_t slash = text.find('/');
+  const auto number = text.substr(0, slash);
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), rate.starts);
+  const auto per = ParseDuration(slash == std::string_view::npos ? "" : text.substr(slash + 1));
+  if (error != std::errc() || end != number.data() + number.size() || !per) {
+    return Fail(Code::kInvalidArgument, "must be a number of starts and a time, such as 10/1m");
+  }
+  rate.per = *per;
+  return rate;
+}
 
 std::string VerdictKey(Verdict verdict) {
   std::string key;
@@ -111,6 +125,10 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["delivery"] = DeliveryName(job.delivery);
   json["lost_limit"] = job.lost_limit;
   json["pause_after"] = job.pause_after;
+  for (const ConcurrencyLimit& limit : job.limits) json["limits"][limit.key] = limit.slots;
+  for (const RateLimit& rate : job.rates) {
+    json["rates"][rate.key] = fmt::format("{}/{}", rate.starts, FormatDuration(rate.per));
+  }
   return json;
 }
 

@@ -17,6 +17,8 @@ std::optional<Delivery> DeliveryByName(std::string_view name);
 std::optional<Overlap> OverlapByName(std::string_view name);
 std::optional<RetryOn> RetryOnByName(std::string_view name);
 bool IsManual(const JobDefinition& job);  // it runs when it is triggered, and its next point means nothing
+// "10/1m". kInvalidArgument for anything else.
+[[nodiscard]] Result<RateLimit> ReadRate(std::string key, std::string_view text);
 std::string VerdictKey(Verdict verdict);  // "timed_out", "skipped_misfired"
 
 // Attempts of a job whose user did not say how many: one, and one for each delay of a list.

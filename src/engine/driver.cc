@@ -12,6 +12,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include "ports/token.h"
+
 namespace escapement {
 namespace {
 
@@ -32,6 +34,7 @@ const char* WakeText(Wake wake) {
     case Wake::kJobs: return "jobs";
     case Wake::kMembers: return "members";
     case Wake::kReleased: return "released";
+    case Wake::kSlots: return "slots";
   }
   return "";
 }
@@ -40,6 +43,7 @@ const char* WakeText(Wake wake) {
 Wake WakeOf(const std::string& text) {
   if (text == "released") return Wake::kReleased;
   if (text == "jobs") return Wake::kJobs;
+  if (text == "slots") return Wake::kSlots;
   return Wake::kMembers;
 }
 
@@ -75,10 +79,15 @@ class CallThread {
   std::jthread thread_;
 };
 
+PodOptions WithToken(PodOptions options) {
+  options.token = RandomToken();
+  return options;
+}
+
 class DriverImpl : public Driver {
  public:
   DriverImpl(DriverOptions options, Parts parts)
-      : options_(std::move(options)), parts_(std::move(parts)), pod_(options_.pod) {}
+      : options_(std::move(options)), parts_(std::move(parts)), pod_(WithToken(options_.pod)) {}
 
   ~DriverImpl() override { (void)Stop(Duration(0)); }
 
@@ -106,6 +115,7 @@ class DriverImpl : public Driver {
     session_thread_.Start([this](SessionChannelCall call) { Serve(std::move(call)); });
     claim_thread_.Start([this](ClaimChannelCall call) { Serve(std::move(call)); });
     commit_thread_.Start([this](CommitChannelCall call) { Serve(std::move(call)); });
+    lock_thread_.Start([this](LockChannelCall call) { Serve(std::move(call)); });
     report_thread_.Start([this](std::vector<RunReport> reports) {
       for (const RunReport& r : reports) parts_.report(r);
     });
@@ -133,6 +143,7 @@ class DriverImpl : public Driver {
     session_thread_.Join();
     claim_thread_.Join();
     commit_thread_.Join();
+    lock_thread_.Join();
     report_thread_.Join();
     return {};
   }
@@ -212,6 +223,7 @@ class DriverImpl : public Driver {
     if (commands.session_call) session_thread_.Send(std::move(*commands.session_call));
     if (commands.claim_call) claim_thread_.Send(std::move(*commands.claim_call));
     if (commands.commit_call) commit_thread_.Send(std::move(*commands.commit_call));
+    if (commands.lock_call) lock_thread_.Send(std::move(*commands.lock_call));
     if (!commands.reports.empty() && parts_.report) report_thread_.Send(std::move(commands.reports));
     for (const Wake wake : commands.publish) Publish(wake);
     for (const std::string& warning : commands.warnings) spdlog::warn("pod {}: {}", options_.pod.name, warning);
@@ -261,6 +273,17 @@ class DriverImpl : public Driver {
     }
   }
 
+  void Serve(LockChannelCall call) {
+    const BootTime sent = BootClock::now();
+    if (auto* take = std::get_if<TakeSlotsCall>(&call)) {
+      Post([this, sent, reply = parts_.locks->TakeSlots(take->requests, take->ttl)](BootTime now) {
+        pod_.OnSlotsTaken(now, sent, reply);
+      });
+    } else if (auto* free = std::get_if<FreeSlotsCall>(&call)) {
+      Post([this, reply = parts_.locks->FreeSlots(free->requests)](BootTime now) { pod_.OnSlotsFreed(now, reply); });
+    }
+  }
+
   // The lock service: the leader's lease, the name's lease, wake-ups to others. Whatever fails here harms no job.
   void Coordinate(const std::stop_token& stop) {
     std::optional<Lease> leader;
@@ -272,7 +295,7 @@ class DriverImpl : public Driver {
         publish_ready_.wait_until(lock, stop, next_renewal, [&] { return to_publish_ != 0; });
         std::swap(publish, to_publish_);
       }
-      for (const Wake wake : {Wake::kJobs, Wake::kMembers, Wake::kReleased}) {
+      for (const Wake wake : {Wake::kJobs, Wake::kMembers, Wake::kReleased, Wake::kSlots}) {
         if ((publish >> static_cast<unsigned>(wake) & 1U) != 0)
           (void)parts_.notifier->Publish(kWakeChannel, WakeText(wake));
       }
@@ -341,6 +364,7 @@ class DriverImpl : public Driver {
   CallThread<SessionChannelCall> session_thread_;
   CallThread<ClaimChannelCall> claim_thread_;
   CallThread<CommitChannelCall> commit_thread_;
+  CallThread<LockChannelCall> lock_thread_;
   CallThread<std::vector<RunReport>> report_thread_;
   std::jthread coordination_, upkeep_, core_;
 };

@@ -1,5 +1,5 @@
-// The thin shell around a Pod: a core thread that feeds it, one thread with one store connection for each of its
-// channels, one thread for the lock service and one for upkeep. All blocking calls live here.
+// The thin shell around a Pod: a core thread that feeds it, one thread for each of its channels, those to the store
+// with a connection each; one thread for the rest of the lock service and one for upkeep. All blocking calls live here.
 #pragma once
 
 #include <functional>

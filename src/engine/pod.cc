@@ -34,9 +34,38 @@ constexpr Duration kLongestSleep = seconds(1);
 constexpr Duration kShutdownCancelGrace = seconds(1);
 constexpr Duration kEndingGrace = seconds(3);
 constexpr int kBeatsBetweenRecovers = 5;
+// Limits: pauses after a refusal, longer each time; a freed slot or a time that the answer names ends them.
+constexpr Duration kFirstAskPause = milliseconds(10);
+constexpr Duration kLongestAskPause = milliseconds(500);
+constexpr Duration kLongestRateWait = seconds(5);
+constexpr Duration kAskSpread = milliseconds(4);  // pods that hear of a freed slot take turns at random
+constexpr std::size_t kAskBatch = 100;
+constexpr std::size_t kSlotBatch = 200;  // that are renewed or freed in one call
+constexpr Duration kLongestStartDelay = seconds(1);
+constexpr Duration kShortestStartDelay = milliseconds(20);
 constexpr const char* kRefusedText = "(the store refused the text of the error)";
 
 bool IsRun(const Completion& c) { return c.run && c.run->started_at.has_value(); }
+
+bool IsLimited(const JobDefinition& job) { return !job.limits.empty() || !job.rates.empty(); }
+
+// Between the counting of a start and the start itself no more than this may pass: the window is longer by as much, and
+// so holds for the starts themselves.
+Duration StartDelay(const JobDefinition& job) {
+  Duration delay = kLongestStartDelay;
+  for (const RateLimit& rate : job.rates) delay = std::min(delay, std::max(rate.per / 10, kShortestStartDelay));
+  return delay;
+}
+
+// The same for jobs with the same limits.
+std::string QueueName(const JobDefinition& job) {
+  std::string name;
+  for (const ConcurrencyLimit& limit : job.limits) name += fmt::format("{}\n{}\n", limit.key, limit.slots);
+  for (const RateLimit& rate : job.rates) {
+    name += fmt::format("\n{}\n{}\n{}\n", rate.key, rate.starts, rate.per.count());
+  }
+  return name;
+}
 
 bool IsTransient(const Error& e) {
   return e.code == Code::kUnavailable || e.code == Code::kInDoubt || e.code == Code::kTimeout;
@@ -134,7 +163,14 @@ void Pod::CancelRun(BootTime now, const CancelMark& mark) {
 }
 
 std::string Pod::StopText(Stop why) {
-  return why == Stop::kReplaced ? std::string(kReplacedText) : why == Stop::kTimedOut ? "timed out" : "cancelled";
+  switch (why) {
+    case Stop::kReplaced: return std::string(kReplacedText);
+    case Stop::kTimedOut: return "timed out";
+    case Stop::kSlotsLost: return "its slots could not be kept";
+    case Stop::kNone:
+    case Stop::kCancelled: break;
+  }
+  return "cancelled";
 }
 
 void Pod::StopRun(BootTime now, RunId id, Run& run, Stop why) {
@@ -203,6 +239,11 @@ void Pod::Rejoin() {
   session_.reset();
   clock_ = StoreClock();  // nobody told this pod of steps of the store's clock meanwhile: the first beat tells the time
   for (const auto& [id, run] : runs_) cancels_.push_back(id);
+  for (auto& [id, grant] : slots_) grant.given_up = true;  // held until the tasks end, or the leases
+  next_slot_check_ = BootTime::min();
+  for (auto& [key, grant] : grants_) to_free_.emplace_back(std::move(grant.request), grant.until);
+  grants_.clear();
+  queues_.clear();
   counters_.stale += outbox_.size() + committing_.size();
   runs_.clear();
   timeouts_.clear();
@@ -296,8 +337,10 @@ void Pod::Drop(JobKey key) {
   if (held.phase == Phase::kRunning) {
     cancels_.push_back(held.run);
     runs_.erase(held.run);
+    GiveUpSlots(held.run);
   }
   if (held.phase == Phase::kReady) --ready_count_;
+  ReturnGrant(key);
   rate_ -= held.rate;
   held_.erase(it);
   if (held_.empty()) rate_ = 0;  // no drift of the sum
@@ -306,8 +349,10 @@ void Pod::Drop(JobKey key) {
 // Gives a job back, unsettled, once nothing of it runs or waits for a commit.
 void Pod::HandBack(Held& held) {
   held.hand_back = true;
-  if (held.uncommitted > 0 || (held.phase != Phase::kWaiting && held.phase != Phase::kReady)) return;
+  const bool lies = held.phase == Phase::kWaiting || held.phase == Phase::kReady || held.phase == Phase::kQueued;
+  if (held.uncommitted > 0 || !lies) return;
   if (held.phase == Phase::kReady) --ready_count_;
+  ReturnGrant(held.job.key);
   held.phase = Phase::kReleasing;
   to_release_.emplace_back(held.job.key, held.job.fence);
 }
@@ -382,9 +427,7 @@ bool Pod::Stands(const ReadyEntry& e) const {
 }
 
 void Pod::StartReady(BootTime now, Commands* out) {
-  while (!ready_.empty() && session_ && now < deadline_ && life_ == Life::kRunning &&
-         runs_.size() + to_begin_.size() + beginning_.size() < options_.max_running &&
-         outbox_.size() + committing_.size() < options_.outbox_limit) {
+  while (!ready_.empty() && MayStart(now) && Starting() < options_.max_running) {
     // Mostly the highest priority; but none waits for ever behind higher ones.
     while (!ready_by_age_.empty() && !Stands(ready_by_age_.top())) ready_by_age_.pop();
     const bool by_age = starts_ % kOldestEvery == kOldestEvery - 1 && !ready_by_age_.empty();
@@ -408,6 +451,10 @@ void Pod::StartReady(BootTime now, Commands* out) {
       Settled(now, held, std::move(*settlement));
       continue;
     }
+    if (IsLimited(*held.job.definition) && !IsGranted(now, top.key)) {
+      WaitForLimits(now, held);
+      continue;
+    }
     if (held.job.definition->delivery == Delivery::kAtMostOnce && !p.begun) {
       held.phase = Phase::kBeginning;
       to_begin_.push_back({top.key, held.job.fence, p.fire_time, p.attempt});
@@ -417,9 +464,12 @@ void Pod::StartReady(BootTime now, Commands* out) {
     held.run = next_run_++;
     runs_[held.run] = {.key = top.key, .fence = held.job.fence, .give_up_at = {}};
     LimitTime(now, held);
-    const auto deadline = DeadlineOf(*held.job.definition, p.fire_time);
-    out->start.push_back({held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key,
-                          deadline ? std::min(deadline_, clock_.When(*deadline)) : deadline_});
+    BootTime start_before = UseGrant(held);
+    if (const auto deadline = DeadlineOf(*held.job.definition, p.fire_time)) {
+      start_before = std::min(start_before, clock_.When(*deadline));
+    }
+    out->start.push_back(
+        {held.run, held.job.definition, p.fire_time, p.attempt, held.job.fence, top.key, start_before});
     ++counters_.started;
   }
 }
@@ -487,6 +537,7 @@ void Pod::OnBegun(BootTime now, const Result<std::vector<bool>>& reply) {
 
 void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
   for (RunFinished& f : finished) {
+    FreeAfter(now, f);
     const auto run = runs_.find(f.id);
     if (run == runs_.end()) {  // given up, or of an ended session
       ++counters_.stale;
@@ -517,6 +568,11 @@ void Pod::OnFinished(BootTime now, std::vector<RunFinished> finished) {
       HandBack(held);
       continue;
     }
+    if (f.verdict == Verdict::kCancelled && r.told == Stop::kSlotsLost && !held.job.present.begun) {
+      Arm(held);  // it runs again once it has slots again
+      if (held.hand_back) HandBack(held);
+      continue;
+    }
     Outcome outcome{f.verdict, started, clock_.At(f.finished_at), std::move(f.error), std::move(f.output)};
     if (r.told != Stop::kNone && f.verdict != Verdict::kSucceeded) {
       outcome.verdict = r.told == Stop::kTimedOut ? Verdict::kTimedOut : Verdict::kCancelled;
@@ -538,6 +594,7 @@ void Pod::CheckTimeouts(BootTime now, Commands* out) {
       StopRun(now, id, run->second, run->second.at_time);
     } else if (it != held_.end() && now >= run->second.give_up_at) {
       runs_.erase(run);
+      GiveUpSlots(id);
       out->abandon.push_back(id);
       Finish(now, it->second,
              {told == Stop::kTimedOut ? Verdict::kTimedOut : Verdict::kCancelled, std::nullopt, clock_.At(now),
@@ -574,6 +631,7 @@ bool Pod::KeepAfter(const Held& held, const Plan& next, Instant store_now) {
 
 // Puts the decision into the outbox, and the job on its way.
 void Pod::Settled(BootTime now, Held& held, Settlement settlement) {
+  ReturnGrant(held.job.key);
   Completion c;
   c.key = held.job.key;
   c.fence = held.job.fence;
@@ -689,6 +747,10 @@ void Pod::OnReleased(BootTime now, const Status& reply) {
 // --- wishes
 
 void Pod::OnWake(BootTime now, Wake wake) {
+  if (wake == Wake::kSlots) {
+    AskAgain(now);
+    return;
+  }
   next_claim_ = std::min(next_claim_, now);
   if (wake != Wake::kReleased) next_beat_ = std::min(next_beat_, std::max(now, last_beat_sent_ + kWakeGap));
 }
@@ -711,12 +773,13 @@ void Pod::OnStop(BootTime now, Duration grace) {
 
 Commands Pod::Step(BootTime now) {
   Commands out;
+  CheckSlots(now);
   CheckTimeouts(now, &out);
   ExpireTimers(now);
   StartReady(now, &out);
   if (life_ == Life::kDraining) {
     const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() &&
-                       releasing_.empty() && to_begin_.empty() && beginning_.empty();
+                       releasing_.empty() && to_begin_.empty() && beginning_.empty() && SlotsQuiet();
     if (quiet || !session_) {
       life_ = Life::kEnding;
       grace_until_ = std::max(grace_until_, now + kEndingGrace);
@@ -730,6 +793,7 @@ Commands Pod::Step(BootTime now) {
   CallSessions(now, &out);
   CallClaims(now, &out);
   CallCommits(now, &out);
+  CallLocks(now, &out);
   out.cancel.insert(out.cancel.end(), cancels_.begin(), cancels_.end());
   cancels_.clear();
   out.reports.swap(reports_);
@@ -751,8 +815,8 @@ void Pod::CallSessions(BootTime now, Commands* out) {
     return;
   }
   if (life_ == Life::kEnding) {
-    const bool quiet =
-        runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() && releasing_.empty();
+    const bool quiet = runs_.empty() && outbox_.empty() && committing_.empty() && to_release_.empty() &&
+                       releasing_.empty() && SlotsQuiet();
     if (!quiet && now < next_beat_) return;
     out->session_call = EndSessionCall{*session_};
     Send(channel);
@@ -920,7 +984,296 @@ BootTime Pod::NextStep(BootTime now) const {
     if (!outbox_.empty()) at(std::max(commits_channel_.not_before, CommitDue()));
   }
   if (!timeouts_.empty()) at(timeouts_.begin()->first);
+  at(NextLockCall(now));
+  if (!slots_.empty()) at(next_slot_check_);
   return std::max(next, now);
+}
+
+// --- limits
+
+bool Pod::MayStart(BootTime now) const {
+  return session_ && now < deadline_ && life_ == Life::kRunning &&
+         outbox_.size() + committing_.size() < options_.outbox_limit;
+}
+
+SlotRequest Pod::RequestFor(const JobDefinition& job) {
+  // A name is asked for once: what becomes of a request whose answer was lost then matters to nobody.
+  SlotRequest request{fmt::format("{}/{}", options_.token, next_holder_++), job.limits, job.rates};
+  const Duration delay = StartDelay(job);
+  for (RateLimit& rate : request.rates) rate.per += delay + delay / 1'000 + Duration(1);
+  return request;
+}
+
+void Pod::WaitForLimits(BootTime now, Held& held) {
+  const JobDefinition& job = *held.job.definition;
+  auto [it, fresh] = queues_.try_emplace(QueueName(job));
+  Queue& queue = it->second;
+  if (fresh) {
+    queue.ask_at = now;
+    queue.most = static_cast<int>(kAskBatch);
+    for (const ConcurrencyLimit& limit : job.limits) queue.most = std::min(queue.most, limit.slots);
+    for (const RateLimit& rate : job.rates) queue.most = std::min(queue.most, rate.starts);
+  }
+  held.phase = Phase::kQueued;
+  queue.jobs.push({job.priority, held.job.present.due_at, held.job.key, held.mark});
+  next_ask_ = std::min(next_ask_, queue.ask_at);
+}
+
+// The best jobs of each queue that does not pause. They hold no place among the runs meanwhile.
+bool Pod::Ask(BootTime now, Commands* out) {
+  if (now < next_ask_ || !MayStart(now) || Room() == 0) return false;
+  std::erase_if(queues_, [](const auto& queue) { return queue.second.jobs.empty(); });
+  const std::size_t room = std::min(kAskBatch, Room());
+  next_ask_ = BootTime::max();
+  for (auto& [name, queue] : queues_) {
+    int asked = 0;
+    while (queue.ask_at <= now && asked < queue.most && !queue.jobs.empty() && asking_.size() < room) {
+      const ReadyEntry entry = queue.jobs.top();
+      queue.jobs.pop();
+      const auto it = held_.find(entry.key);
+      if (it == held_.end() || it->second.mark != entry.mark || it->second.phase != Phase::kQueued) continue;
+      Held& held = it->second;
+      if (held.hand_back) {
+        HandBack(held);
+      } else if (auto settlement = BeforeStart(held, clock_.At(now))) {  // too late, after its wait
+        Settled(now, held, std::move(*settlement));
+      } else {
+        held.phase = Phase::kAsking;
+        asking_.push_back({entry, name, RequestFor(*held.job.definition)});
+        ++asked;
+      }
+    }
+    if (!queue.jobs.empty()) next_ask_ = std::min(next_ask_, queue.ask_at);
+  }
+  if (asking_.empty()) return false;
+  std::stable_sort(asking_.begin(), asking_.end(), [](const Asked& a, const Asked& b) { return b.entry < a.entry; });
+  TakeSlotsCall call{{}, SlotTtl()};
+  for (const Asked& asked : asking_) call.requests.push_back(asked.request);
+  out->lock_call = std::move(call);
+  return true;
+}
+
+void Pod::OnSlotsTaken(BootTime now, BootTime sent, const Result<std::vector<SlotAnswer>>& reply) {
+  (void)Answered(locks_channel_, now, reply ? nullptr : &reply.error());
+  if (!reply && locks_channel_.failures == 1) {
+    warnings_.push_back("the lock service does not answer: jobs with limits wait for it");
+  }
+  renewing_.empty() ? OnAsked(now, sent, reply) : OnRenewed(now, sent, reply ? &*reply : nullptr);
+}
+
+void Pod::OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnswer>>& reply) {
+  const std::vector<Asked> asking = std::exchange(asking_, {});
+  for (std::size_t i = 0; i < asking.size(); ++i) {
+    const Asked& asked = asking[i];
+    const SlotAnswer answer = reply ? (*reply)[i] : SlotAnswer{};
+    const bool in_doubt = !reply && reply.error().code != Code::kUnavailable;
+    const auto it = held_.find(asked.entry.key);
+    const bool ours = it != held_.end() && it->second.mark == asked.entry.mark && it->second.phase == Phase::kAsking;
+    const bool wanted = ours && !it->second.hand_back && life_ == Life::kRunning;
+    if (in_doubt || (answer.granted && !wanted)) to_free_.emplace_back(asked.request, now + SlotTtl());
+    if (!ours) continue;
+    it->second.phase = Phase::kQueued;
+    if (!wanted) {
+      HandBack(it->second);
+      continue;
+    }
+    Queue& queue = queues_[asked.queue];
+    if (answer.granted) {
+      queue.pause = Duration(0);
+      Granted(sent, it->second, asked.request);
+      continue;
+    }
+    queue.jobs.push(asked.entry);
+    if (reply && queue.ask_at <= now) {  // the first of this call that was refused
+      queue.pause = std::min(std::max(2 * queue.pause, kFirstAskPause), kLongestAskPause);
+      queue.for_rates = answer.again.count() > 0;
+      queue.ask_at = now + (queue.for_rates ? std::min(answer.again, kLongestRateWait) : Jittered(queue.pause));
+    }
+  }
+  for (const auto& [name, queue] : queues_) {
+    if (!queue.jobs.empty()) next_ask_ = std::min(next_ask_, queue.ask_at);
+  }
+}
+
+void Pod::Granted(BootTime sent, Held& held, SlotRequest request) {
+  const BootTime until = LeaseEnd(sent);
+  const BootTime start_before = request.rates.empty()
+                                    ? until - SlotMargin()
+                                    : std::min(until - SlotMargin(), sent + StartDelay(*held.job.definition));
+  grants_[held.job.key] = {std::move(request), until, start_before, sent + options_.heartbeat};
+  BecomeReady(held, std::numeric_limits<int>::max());  // before all others: it keeps what they wait for
+}
+
+bool Pod::IsGranted(BootTime now, JobKey key) {
+  const auto it = grants_.find(key);
+  if (it == grants_.end()) return false;
+  if (now < it->second.start_before) return true;
+  ReturnGrant(key);  // it waited for too long
+  return false;
+}
+
+// A job will not start upon what it was granted.
+void Pod::ReturnGrant(JobKey key) {
+  if (grants_.empty()) return;
+  const auto it = grants_.find(key);
+  if (it == grants_.end()) return;
+  to_free_.emplace_back(std::move(it->second.request), it->second.until);
+  grants_.erase(it);
+}
+
+// Gives the time before which the run must start.
+BootTime Pod::UseGrant(const Held& held) {
+  if (grants_.empty()) return deadline_;
+  const auto it = grants_.find(held.job.key);
+  if (it == grants_.end()) return deadline_;
+  const BootTime start_before = std::min(deadline_, it->second.start_before);
+  if (!it->second.request.limits.empty()) {
+    next_renewal_ = std::min(next_renewal_, it->second.renew_at);
+    next_slot_check_ = std::min(next_slot_check_, it->second.until - SlotMargin());
+  }
+  slots_.emplace(held.run, std::move(it->second));
+  grants_.erase(it);
+  return start_before;
+}
+
+bool Pod::Renew(BootTime now, Commands* out) {
+  if (now < next_renewal_) return false;
+  TakeSlotsCall call{{}, SlotTtl()};
+  next_renewal_ = BootTime::max();
+  for (auto& [id, grant] : slots_) {
+    if (grant.given_up || grant.request.limits.empty()) continue;
+    if (grant.renew_at <= now && renewing_.size() < kSlotBatch) {
+      grant.renew_at = now + options_.heartbeat;
+      renewing_.push_back(id);
+      call.requests.push_back({grant.request.holder, grant.request.limits});
+    }
+    next_renewal_ = std::min(next_renewal_, grant.renew_at);
+  }
+  if (renewing_.empty()) return false;
+  out->lock_call = std::move(call);
+  return true;
+}
+
+// No answers: the call failed.
+void Pod::OnRenewed(BootTime now, BootTime sent, const std::vector<SlotAnswer>* answers) {
+  const std::vector<RunId> renewing = std::exchange(renewing_, {});
+  for (std::size_t i = 0; i < renewing.size(); ++i) {
+    const auto it = slots_.find(renewing[i]);
+    if (it == slots_.end() || it->second.given_up) continue;
+    if (answers == nullptr) {
+      it->second.renew_at = next_renewal_ = now;
+    } else if ((*answers)[i].granted) {
+      it->second.until = LeaseEnd(sent);
+    } else {  // the service forgot them, and somebody else has them now
+      StopForSlots(now, renewing[i]);
+    }
+  }
+}
+
+// Whose lease could not be renewed is stopped while nobody else can have its slots.
+void Pod::CheckSlots(BootTime now) {
+  if (now < next_slot_check_) return;
+  next_slot_check_ = BootTime::max();
+  for (auto it = slots_.begin(); it != slots_.end();) {
+    Grant& grant = it->second;
+    if (!grant.given_up && !grant.request.limits.empty() && now >= grant.until - SlotMargin()) {
+      StopForSlots(now, it->first);
+    }
+    if (grant.given_up && now >= grant.until) {
+      it = slots_.erase(it);
+      continue;
+    }
+    if (grant.given_up || !grant.request.limits.empty()) {
+      next_slot_check_ = std::min(next_slot_check_, grant.given_up ? grant.until : grant.until - SlotMargin());
+    }
+    ++it;
+  }
+}
+
+void Pod::StopForSlots(BootTime now, RunId id) {
+  GiveUpSlots(id);
+  const auto it = runs_.find(id);
+  if (it == runs_.end() || it->second.told != Stop::kNone) return;
+  StopRun(now, id, it->second, Stop::kSlotsLost);
+  if (const auto held = held_.find(it->second.key); held != held_.end()) {
+    warnings_.push_back(fmt::format("the run of '{}' is stopped: the lock service does not keep its slots",
+                                    held->second.job.definition->id));
+  }
+}
+
+// They stay held until the task ends, or the lease.
+void Pod::GiveUpSlots(RunId id) {
+  if (slots_.empty()) return;
+  const auto it = slots_.find(id);
+  if (it == slots_.end()) return;
+  it->second.given_up = true;
+  next_slot_check_ = std::min(next_slot_check_, it->second.until);
+}
+
+// Of any task, whatever became of its run: now it is surely over.
+void Pod::FreeAfter(BootTime now, const RunFinished& finished) {
+  if (slots_.empty()) return;
+  const auto it = slots_.find(finished.id);
+  if (it == slots_.end()) return;
+  SlotRequest request = std::move(it->second.request);
+  slots_.erase(it);
+  if (finished.started) request.rates.clear();
+  if (!request.limits.empty() || !request.rates.empty()) to_free_.emplace_back(std::move(request), now + SlotTtl());
+}
+
+bool Pod::Free(BootTime now, Commands* out) {
+  FreeSlotsCall call;
+  while (!to_free_.empty() && call.requests.size() < kSlotBatch) {
+    if (to_free_.front().second > now) {
+      call.requests.push_back(to_free_.front().first);
+      freeing_.push_back(std::move(to_free_.front()));
+    }
+    to_free_.pop_front();
+  }
+  if (call.requests.empty()) return false;
+  out->lock_call = std::move(call);
+  return true;
+}
+
+void Pod::OnSlotsFreed(BootTime now, const Status& reply) {
+  (void)Answered(locks_channel_, now, reply ? nullptr : &reply.error());
+  if (!reply) {
+    to_free_.insert(to_free_.begin(), std::make_move_iterator(freeing_.begin()),
+                    std::make_move_iterator(freeing_.end()));
+    freeing_.clear();
+    return;
+  }
+  freeing_.clear();
+  publish_.push_back(Wake::kSlots);
+  AskAgain(now);
+}
+
+// A slot was freed somewhere.
+void Pod::AskAgain(BootTime now) {
+  for (auto& [name, queue] : queues_) {
+    if (queue.for_rates || queue.ask_at <= now) continue;
+    std::uniform_int_distribution<std::int64_t> wait(0, kAskSpread.count());
+    queue.ask_at = std::min(queue.ask_at, now + Duration(wait(random_)));
+    if (!queue.jobs.empty()) next_ask_ = std::min(next_ask_, queue.ask_at);
+  }
+}
+
+void Pod::CallLocks(BootTime now, Commands* out) {
+  Channel& channel = locks_channel_;
+  if (channel.busy || now < channel.not_before || life_ == Life::kStopped) return;
+  if (Renew(now, out) || Free(now, out) || Ask(now, out)) Send(channel);
+}
+
+BootTime Pod::NextLockCall(BootTime now) const {
+  if (locks_channel_.busy) return BootTime::max();
+  BootTime next = to_free_.empty() ? next_renewal_ : now;
+  if (MayStart(now) && Room() > 0) next = std::min(next, next_ask_);
+  return std::max(next, locks_channel_.not_before);
+}
+
+// Nothing is left to say to the lock service, or it does not listen.
+bool Pod::SlotsQuiet() const {
+  return locks_channel_.failures > 0 || (asking_.empty() && to_free_.empty() && freeing_.empty());
 }
 
 PodCounters Pod::Counters() {

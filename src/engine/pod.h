@@ -19,11 +19,13 @@
 #include "escapement/report.h"
 #include "ports/executor.h"
 #include "ports/job_store.h"
+#include "ports/locks.h"
 
 namespace escapement {
 
 struct PodOptions {
   std::string name = {};
+  std::string token = {};  // of this process alone: its holders of slots are named by it
   std::vector<std::string> queues = {"default"};
   Duration ttl = std::chrono::seconds(5);
   Duration heartbeat = std::chrono::milliseconds(1500);
@@ -37,8 +39,8 @@ struct PodOptions {
   std::uint64_t seed = 1;                           // of the jitter
 };
 
-// Calls on the store. One call at a time is under way on each of the three channels; each is answered by the event of
-// the same name.
+// Calls on the store, and those on the lock service. One call at a time is under way on each of the four channels; each
+// is answered by the event of the same name.
 struct ReclaimCall {
   SessionId session = 0;
   std::int64_t beat = 0;
@@ -62,16 +64,26 @@ struct ReleaseCall {
   SessionId session = 0;
   std::vector<std::pair<JobKey, Fence>> jobs;
 };
+struct TakeSlotsCall {
+  std::vector<SlotRequest> requests;
+  Duration ttl{0};
+};
+struct FreeSlotsCall {
+  std::vector<SlotRequest> requests;
+};
 using SessionChannelCall = std::variant<OpenSessionRequest, BeatRequest, ReclaimCall, EndSessionCall>;
 using ClaimChannelCall = std::variant<ClaimRequest, RecoverCall>;
 using CommitChannelCall = std::variant<CommitCall, BeginCall, ReleaseCall>;
+using LockChannelCall = std::variant<TakeSlotsCall, FreeSlotsCall>;
 
-enum class Wake { kJobs, kMembers, kReleased };  // new or changed jobs; a pod came or went; jobs were handed back
+// New or changed jobs; a pod came or went; jobs were handed back; slots of limits were freed.
+enum class Wake { kJobs, kMembers, kReleased, kSlots };
 
 struct Commands {
   std::optional<SessionChannelCall> session_call;
   std::optional<ClaimChannelCall> claim_call;
   std::optional<CommitChannelCall> commit_call;
+  std::optional<LockChannelCall> lock_call;
   std::vector<StartRun> start;
   std::vector<RunId> cancel;
   std::vector<RunId> abandon;      // runs given up, which ignored their cancellation
@@ -97,6 +109,8 @@ class Pod {
   void OnCommitted(BootTime now, const Result<CommitReply>& reply);
   void OnBegun(BootTime now, const Result<std::vector<bool>>& reply);
   void OnReleased(BootTime now, const Status& reply);
+  void OnSlotsTaken(BootTime now, BootTime sent, const Result<std::vector<SlotAnswer>>& reply);
+  void OnSlotsFreed(BootTime now, const Status& reply);
   void OnFinished(BootTime now, std::vector<RunFinished> finished);
   void OnWake(BootTime now, Wake wake);
   void OnStop(BootTime now, Duration grace);
@@ -112,7 +126,9 @@ class Pod {
  private:
   enum class Phase {
     kWaiting,    // in the wheel until it is due
-    kReady,      // due; waits for a slot
+    kReady,      // due; waits for a place among the runs
+    kQueued,     // due; its limits are to be asked for, or were refused
+    kAsking,     // its limits are being asked for
     kBeginning,  // at_most_once: the started mark is on its way to the store
     kRunning,
     kLeaving,  // its last completion gives the job up
@@ -131,7 +147,8 @@ class Pod {
     bool marked_here = false;       // this pod set the present occurrence's started mark, and starts it
     bool hand_back = false;         // a user changed it: give it up as soon as it does not run
   };
-  enum class Stop { kNone, kTimedOut, kCancelled, kReplaced };  // cancelled: by a user
+  // Cancelled: by a user. Slots lost: they may soon be another's.
+  enum class Stop { kNone, kTimedOut, kCancelled, kReplaced, kSlotsLost };
   struct Run {
     JobKey key = 0;
     Fence fence = 0;
@@ -163,6 +180,28 @@ class Pod {
     std::uint64_t epoch = 0;  // of the session the call was made for
     int failures = 0;
     BootTime not_before;
+  };
+  // What a run's limits were granted. `until` counts from the sending of the last request that was granted, less what
+  // the clocks may differ by.
+  struct Grant {
+    SlotRequest request;
+    BootTime until;
+    BootTime start_before;  // so late the run may start: while the lease is long enough, and its start counts
+    BootTime renew_at;
+    bool given_up = false;  // not renewed any more: its run was told to stop, or is nobody's business now
+  };
+  // Jobs with the same limits: while one is refused the others need not ask.
+  struct Queue {
+    std::priority_queue<ReadyEntry> jobs;
+    int most = 1;  // that may be granted at once
+    BootTime ask_at;
+    Duration pause{0};
+    bool for_rates = false;  // refused for rates: no freed slot helps
+  };
+  struct Asked {
+    ReadyEntry entry;
+    std::string queue;
+    SlotRequest request;
   };
   struct Observed {
     std::int64_t beat = 0;
@@ -198,8 +237,38 @@ class Pod {
   void CallSessions(BootTime now, Commands* out);
   void CallClaims(BootTime now, Commands* out);
   void CallCommits(BootTime now, Commands* out);
+  void CallLocks(BootTime now, Commands* out);
   void HandBack(Held& held);
   void HandBackPaused();
+
+  // --- limits
+  bool MayStart(BootTime now) const;
+  bool IsGranted(BootTime now, JobKey key);
+  BootTime UseGrant(const Held& held);
+  void WaitForLimits(BootTime now, Held& held);
+  SlotRequest RequestFor(const JobDefinition& job);
+  void OnRenewed(BootTime now, BootTime sent, const std::vector<SlotAnswer>* answers);
+  void OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnswer>>& reply);
+  void Granted(BootTime sent, Held& held, SlotRequest request);
+  bool Renew(BootTime now, Commands* out);
+  bool Free(BootTime now, Commands* out);
+  bool Ask(BootTime now, Commands* out);
+  void CheckSlots(BootTime now);
+  void StopForSlots(BootTime now, RunId id);
+  void GiveUpSlots(RunId id);
+  void ReturnGrant(JobKey key);
+  void FreeAfter(BootTime now, const RunFinished& finished);
+  void AskAgain(BootTime now);
+  // What was granted upon a request of that time is this pod's until then, however the clocks differ.
+  BootTime LeaseEnd(BootTime sent) const { return sent + SlotTtl() - SlotTtl() / 1'000; }
+  bool SlotsQuiet() const;
+  Duration SlotTtl() const { return 2 * options_.ttl; }
+  // So long before its slots' lease ends a run is told to stop.
+  Duration SlotMargin() const { return SlotTtl() / 5; }
+  std::size_t Room() const { return options_.max_running - std::min(options_.max_running, Starting()); }
+  std::size_t Starting() const { return runs_.size() + to_begin_.size() + beginning_.size(); }
+  BootTime NextLockCall(BootTime now) const;
+
   void Send(Channel& channel) { channel.busy = true, channel.epoch = epoch_; }
   BootTime CommitDue() const;
   BootTime NextStep(BootTime now) const;
@@ -266,7 +335,20 @@ class Pod {
   std::size_t last_batch_size_ = 0;
   bool begun_last_ = false;  // the last call on the channel set marks: a commit comes next
 
-  Channel sessions_channel_, claims_channel_, commits_channel_;
+  // limits
+  std::uint64_t next_holder_ = 1;
+  std::map<std::string, Queue> queues_;
+  BootTime next_ask_ = BootTime::max();
+  std::vector<Asked> asking_;
+  std::vector<RunId> renewing_;
+  std::unordered_map<JobKey, Grant> grants_;  // of jobs whose run is to start
+  // Of tasks that may be running, whatever became of their runs and sessions.
+  std::unordered_map<RunId, Grant> slots_;
+  BootTime next_renewal_ = BootTime::max();
+  BootTime next_slot_check_ = BootTime::max();
+  std::deque<std::pair<SlotRequest, BootTime>> to_free_, freeing_;  // and until when that is of use
+
+  Channel sessions_channel_, claims_channel_, commits_channel_, locks_channel_;
   std::vector<RunReport> reports_;
   std::vector<RunId> cancels_;
   std::vector<Wake> publish_;

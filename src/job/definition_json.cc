@@ -67,6 +67,26 @@ bool Read(const Json& value, std::vector<std::string>& out) {
                                          [&](const Json& element) { return Read(element, out.emplace_back()); });
 }
 
+// {"KEY": slots}
+bool Read(const Json& value, std::vector<ConcurrencyLimit>& out) {
+  if (!value.is_object()) return false;
+  for (const auto& [key, slots] : value.items()) {
+    if (!Read(slots, out.emplace_back(ConcurrencyLimit{.key = key}).slots)) return false;
+  }
+  return true;
+}
+
+// {"KEY": {"starts": n, "per_us": n}}
+bool Read(const Json& value, std::vector<RateLimit>& out) {
+  if (!value.is_object()) return false;
+  for (const auto& [key, rate] : value.items()) {
+    RateLimit& read = out.emplace_back(RateLimit{.key = key});
+    if (!rate.is_object() || rate.size() != 2 || !rate.contains("starts") || !rate.contains("per_us")) return false;
+    if (!Read(rate["starts"], read.starts) || !Read(rate["per_us"], read.per)) return false;
+  }
+  return true;
+}
+
 template <typename Enum, std::size_t kSize>
 bool ReadName(const Json& value, const std::string_view (&names)[kSize], Enum& out) {
   for (std::size_t i = 0; i < kSize; ++i) {
@@ -108,6 +128,8 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "on_end") return Read(value, job.on_end);
   if (name == "overlap") return ReadName(value, kOverlapNames, job.overlap);
   if (name == "pause_after") return Read(value, job.pause_after);
+  if (name == "limits") return Read(value, job.limits);
+  if (name == "rates") return Read(value, job.rates);
   return false;
 }
 
@@ -149,6 +171,10 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("on_end", job.on_end, plain.on_end);
   put("overlap", kOverlapNames[static_cast<std::size_t>(job.overlap)], kOverlapNames[0]);
   put("pause_after", job.pause_after, plain.pause_after);
+  for (const ConcurrencyLimit& limit : job.limits) json["limits"][limit.key] = limit.slots;
+  for (const RateLimit& rate : job.rates) {
+    json["rates"][rate.key] = {{"starts", rate.starts}, {"per_us", rate.per.count()}};
+  }
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -1,5 +1,7 @@
 #include "escapement/job.h"
 
+#include <set>
+
 #include <fmt/format.h>
 
 #include "job/queue_key.h"
@@ -16,6 +18,10 @@ constexpr std::size_t kFollowersLimit = 20;
 constexpr std::size_t kMetadataLimit = 50;
 constexpr std::size_t kMetadataValueLimit = 1000;
 constexpr Duration kLongest = std::chrono::weeks(520);
+constexpr std::size_t kMostLimits = 4;
+constexpr int kMostSlots = 10'000;
+constexpr Duration kShortestRate = std::chrono::milliseconds(100);
+constexpr Duration kLongestRate = std::chrono::days(366);
 
 Status Bad(std::string_view field, std::string_view why) {
   return Fail(Code::kInvalidArgument, fmt::format("{} {}", field, why));
@@ -64,6 +70,21 @@ Status CheckFollowerNames(std::string_view field, const JobDefinition& job, cons
   return {};
 }
 
+template <typename Limit>
+Status CheckKeys(std::string_view field, const std::vector<Limit>& limits) {
+  if (limits.size() > kMostLimits) {
+    return Bad(field, fmt::format("has {} keys: at most {} are allowed", limits.size(), kMostLimits));
+  }
+  std::set<std::string_view> keys;
+  for (const Limit& limit : limits) {
+    if (auto s = CheckName(fmt::format("{}: a key", field), limit.key); !s) return s;
+    if (!keys.insert(limit.key).second) {
+      return Bad(field, fmt::format("has the key '{}' twice", Quoted(limit.key, kNameLimit)));
+    }
+  }
+  return {};
+}
+
 // Starts that lie further apart than the fire times would let later occurrences overtake.
 Status CheckLater(const JobDefinition& job) {
   if (auto s = CheckDuration("jitter", job.jitter); !s) return s;
@@ -79,6 +100,22 @@ Status CheckLater(const JobDefinition& job) {
                                        FormatDuration(job.deadline), FormatDuration(job.flex + job.jitter)));
   }
   return {};
+}
+
+Status CheckLimits(const JobDefinition& job) {
+  Status status = CheckKeys("limits", job.limits);
+  for (const ConcurrencyLimit& limit : job.limits) {
+    if (status) status = CheckRange(fmt::format("limits: '{}'", limit.key), limit.slots, 1, kMostSlots);
+  }
+  if (status) status = CheckKeys("rates", job.rates);
+  for (const RateLimit& rate : job.rates) {
+    if (status) status = CheckRange(fmt::format("rates: '{}'", rate.key), rate.starts, 1, kMostSlots);
+    if (status && (rate.per < kShortestRate || rate.per > kLongestRate)) {
+      status = Bad(fmt::format("rates: '{}'", rate.key),
+                   fmt::format("counts starts in {}: it must be between 100ms and 366d", FormatDuration(rate.per)));
+    }
+  }
+  return status;
 }
 
 Status Check(const JobDefinition& job) {
@@ -122,6 +159,7 @@ Status Check(const JobDefinition& job) {
   }
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
   if (status) status = CheckRange("pause_after", job.pause_after, 0, 10'000);
+  if (status) status = CheckLimits(job);
   return status;
 }
 

@@ -25,7 +25,8 @@ constexpr Duration kTime = milliseconds(2'500);       // for whoever lives to be
 constexpr Duration kGiveUp = milliseconds(900);       // a client's patience with a call
 constexpr Duration kBacklog = milliseconds(400);      // answers that were held up come one after the other,
 constexpr Duration kBeatBacklog = milliseconds(200);  // those to beats first
-constexpr int kAfterRuns = 12;  // percent of the jobs with an interval that count it from the end of a run
+constexpr int kAfterRuns = 12;             // percent of the jobs with an interval that count it from the end of a run
+constexpr Duration kLeased = seconds(12);  // the lease of a slot is not longer
 constexpr Duration kSmallStep = milliseconds(100);
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
@@ -100,6 +101,15 @@ FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
   return {interval, phase, chance.Percent(kAfterRuns)};
 }
 
+// No more than what is left to do when the faults are over can be done in the time that is left.
+void PlanLimits(std::uint64_t seed, std::size_t number, Duration interval, JobDefinition* job) {
+  Chance chance = Chance(seed).With("limits").With(number);
+  if (interval == milliseconds(200)) return;
+  if (chance.Percent(30)) job->limits.push_back({.key = "one", .slots = 1});
+  if (chance.Percent(15)) job->limits.push_back({.key = "two", .slots = 2});
+  if (chance.Percent(20)) job->rates.push_back({.key = "rate", .starts = 3, .per = milliseconds(300)});
+}
+
 JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   const FirstGrid grid = FirstGridOf(seed, number);
   Chance chance = Chance(seed).With("job").With(number);
@@ -125,6 +135,7 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(10)) job.on_success = {fmt::format("job{}", number + 2)};
   if (more.Percent(10)) job.on_failure = {fmt::format("job{}", number + 1), fmt::format("job{}", number + 3)};
   if (chance.Percent(20)) job.pause_after = 1 + static_cast<int>(chance.Below(2));
+  PlanLimits(seed, number, grid.interval, &job);
   return job;
 }
 
@@ -177,7 +188,8 @@ Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs)
     case EventKind::kPauseQueue:
       event.span = chance.UpTo(seconds(9)), event.target = chance.Below(std::size(kQueues));
       break;
-    case EventKind::kJoin: break;
+    case EventKind::kJoin:
+    case EventKind::kLocksForget: break;
   }
   // What a pod was just given, or a user changes at just that time, is where the protocol's mistakes hide.
   const bool of_user = IsOfUser(event.kind);
@@ -196,6 +208,8 @@ class Player {
         oracle_([this](const std::string& rule, const std::string& what) { Broken(rule, what); }),
         world_(&oracle_) {
     oracle_.now = [this] { return world_.StoreNow(); };
+    oracle_.time = [this] { return world_.t(); };
+    oracle_.keeps_slots = [this](const SimPod& pod) { return KeepsSlots(pod); };
     oracle_.well = [this](const SimPod& pod, Duration span) { return IsWell(pod, span, /*store_too=*/true); };
     oracle_.on_gave_up = [this](const std::string& id) { ResumeSoon(id); };
     oracle_.on_declared_dead = [this](SessionId session) { CheckDeclaredDead(session); };
@@ -272,6 +286,7 @@ class Player {
     Duration held_up_until{-kBacklog};
     bool beats_held_up = false;
     Duration late_claim{-kCalm};  // the last that is done after it was answered in doubt
+    Duration deaf_until{-kLeased};
   };
 
   void Broken(const std::string& rule, const std::string& what) {
@@ -337,9 +352,18 @@ class Player {
     if (!plan_.plain_delays && chance.Percent(2)) fate.delay += chance.UpTo(kGiveUp);
     if (t < slow_until_) fate.delay += chance.UpTo(slow_by_);
     const Slot& slot = slots_[number];
-    if (t < store_down_until_) return {Fate::Kind::kRefused, fate.delay};
-    if (t < slot.cut_until || t < slot.requests_until) return {Fate::Kind::kRequestLost, kGiveUp};
-    if (t < slot.replies_until) return {Fate::Kind::kReplyLost, kGiveUp};
+    if (IsOnLocks(kind)) {
+      if (t < locks_down_until_) return {Fate::Kind::kRefused, fate.delay};
+      if (t < slot.deaf_until) {
+        return {chance.Percent(50) ? Fate::Kind::kRequestLost : Fate::Kind::kReplyLost, kGiveUp};
+      }
+    } else if (t < store_down_until_) {
+      return {Fate::Kind::kRefused, fate.delay};
+    } else if (t < slot.cut_until || t < slot.requests_until) {
+      return {Fate::Kind::kRequestLost, kGiveUp};
+    } else if (t < slot.replies_until) {
+      return {Fate::Kind::kReplyLost, kGiveUp};
+    }
     const int percent = t < lossy_until_ ? lossy_percent_ : plan_.lost_percent;
     const bool hit = chance.Percent(percent);
     static constexpr Fate::Kind kKinds[] = {Fate::Kind::kRefused, Fate::Kind::kReplyLost, Fate::Kind::kRequestLost,
@@ -417,7 +441,11 @@ class Player {
         if (!well) break;
         pod->Freeze();
         slot->frozen_until = until;
-        At(until, [pod] { pod->Resume(); });
+        oracle_.OnFreeze(*pod);
+        At(until, [this, pod] {
+          oracle_.OnResume(*pod);
+          pod->Resume();
+        });
         break;
       case EventKind::kStop:
         if (!well) break;
@@ -440,6 +468,7 @@ class Player {
       case EventKind::kDeaf:
         if (pod == nullptr) break;
         pod->deaf = true;
+        slot->deaf_until = until;
         At(until, [pod] { pod->deaf = false; });
         break;
       case EventKind::kStoreDown:
@@ -448,7 +477,13 @@ class Player {
         break;
       case EventKind::kLocksDown:
         world_.wakes_arrive = false;
+        locks_down_until_ = std::max(locks_down_until_, until);
         At(until, [this] { world_.wakes_arrive = true; });
+        break;
+      case EventKind::kLocksForget:
+        world_.locks().Forget();
+        oracle_.LocksForgot();
+        locks_forgot_at_ = world_.t();
         break;
       case EventKind::kLossy: lossy_until_ = until, lossy_percent_ = event.percent; break;
       case EventKind::kSlow: slow_until_ = world_.t() + seconds(3), slow_by_ = event.span; break;
@@ -561,6 +596,13 @@ class Player {
     return world_.t() - hindered >= span && (!store_too || world_.t() - store_down_until_ >= span);
   }
 
+  // The lock service was there for it, and forgot nothing, for as long as a lease lasts.
+  bool KeepsSlots(const SimPod& pod) const {
+    const auto number = number_of_.find(&pod);
+    if (number == number_of_.end() || !IsWell(pod, kLeased, /*store_too=*/false)) return false;
+    return world_.t() - std::max({slots_[number->second].deaf_until, locks_down_until_, locks_forgot_at_}) >= kLeased;
+  }
+
   // Who beats is not declared dead, and nobody is judged by a time in which nobody could beat.
   void CheckDeclaredDead(SessionId session) {
     const Slot* slot = Of(session);
@@ -578,6 +620,7 @@ class Player {
   void CheckLateness(const StartRun& run) {
     const Duration late = world_.StoreNow() - run.fire_time - run.job->jitter - run.job->flex;
     if (run.attempt > 1 || run.job->schedule.Rate() == 0) return;
+    if (!run.job->limits.empty() || !run.job->rates.empty()) return;  // it waits for others
     if (late > kNormalLateness) {
       Broken("lateness is normal again",
              fmt::format("{} {} starts {} ms late", run.job->id, FormatInstant(run.fire_time), late.count() / 1000));
@@ -610,6 +653,7 @@ class Player {
   std::vector<int> versions_;
   std::vector<const Event*> waiting_;  // for their moments
   Duration store_down_since_{0}, store_down_until_{0}, lossy_until_{0}, slow_until_{0}, slow_by_{0};
+  Duration locks_down_until_{-kLeased}, locks_forgot_at_{-kLeased};
   int lossy_percent_ = 0;
   std::map<std::string, Duration> rests_until_;  // by queue
 
@@ -631,6 +675,7 @@ std::string Player::Text(const Event& e) {
     case EventKind::kDeaf: return fmt::format("{} is cut off from the lock service for {:.3f} s", pod, s);
     case EventKind::kStoreDown: return fmt::format("the store is down for {:.3f} s", s);
     case EventKind::kLocksDown: return fmt::format("the lock service is down for {:.3f} s", s);
+    case EventKind::kLocksForget: return "the lock service forgets everything";
     case EventKind::kLossy: return fmt::format("{}% of the calls are lost for {:.3f} s", e.percent, s);
     case EventKind::kSlow: return fmt::format("calls take up to {:.3f} s longer for 3 s", s);
     case EventKind::kHeldUp:
@@ -654,9 +699,9 @@ std::string Player::Text(const Event& e) {
 
 std::string_view EventName(EventKind kind) {
   static constexpr std::array<std::string_view, kEventKinds> kNames = {
-      "crashes",   "freezes",     "stops",      "joins",    "cuts",          "lost requests",   "lost replies",
-      "deaf pods", "store down",  "locks down", "lossy",    "slow",          "held-up answers", "clock steps",
-      "pauses",    "reschedules", "removals",   "triggers", "cancellations", "paused queues"};
+      "crashes",     "freezes",    "stops",       "joins",        "cuts",     "lost requests", "lost replies",
+      "deaf pods",   "store down", "locks down",  "locks forget", "lossy",    "slow",          "held-up answers",
+      "clock steps", "pauses",     "reschedules", "removals",     "triggers", "cancellations", "paused queues"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
@@ -773,10 +818,16 @@ std::vector<std::string> Describe(const HistoryPlan& plan) {
   for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
     if (!plan.jobs[i]) continue;
     const JobDefinition& job = *plan.jobs[i];
-    lines.push_back(fmt::format("{}: {}{}{}{}", job.id, job.schedule.ToString(),
-                                job.delivery == Delivery::kAtMostOnce ? ", at most once" : "",
-                                job.retry.max_attempts > 1 ? ", up to 3 attempts" : "",
-                                job.pause_after > 0 ? fmt::format(", paused after {}", job.pause_after) : ""));
+    std::string line = fmt::format("{}: {}{}{}{}", job.id, job.schedule.ToString(),
+                                   job.delivery == Delivery::kAtMostOnce ? ", at most once" : "",
+                                   job.retry.max_attempts > 1 ? ", up to 3 attempts" : "",
+                                   job.pause_after > 0 ? fmt::format(", paused after {}", job.pause_after) : "");
+    for (const ConcurrencyLimit& limit : job.limits)
+      line += fmt::format(", a slot of {} of '{}'", limit.slots, limit.key);
+    for (const RateLimit& rate : job.rates) {
+      line += fmt::format(", {} starts in {} of '{}'", rate.starts, FormatDuration(rate.per), rate.key);
+    }
+    lines.push_back(line);
   }
   for (const Event& event : plan.events) {
     std::string moment;

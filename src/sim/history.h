@@ -23,9 +23,10 @@ enum class EventKind {
   kCut,          // a pod from the store, for `span`
   kCutRequests,  // one way: what it asks for does not arrive
   kCutReplies,   // the other: what it asks for is done, and it hears nothing
-  kDeaf,         // a pod from the lock service: no wake-ups
+  kDeaf,         // a pod from the lock service: no wake-ups, no slots
   kStoreDown,    // for all, for `span`
-  kLocksDown,    // no wake-ups at all
+  kLocksDown,    // no wake-ups at all, no slots
+  kLocksForget,  // the lock service comes back empty
   kLossy,        // replies and requests are lost, by `percent`
   kSlow,         // calls take up to `span` longer, for 3 s
   kHeldUp,       // the answers to a pod, for `span`: those to its beats too, if `percent` is not 0

@@ -17,6 +17,10 @@ constexpr Duration kInstant = std::chrono::milliseconds(5);  // that a pod that 
 constexpr Duration kObeyed = std::chrono::seconds(4);        // after a user's wish, by a pod that is well
 constexpr int kRunsInSpite = 3;                              // of a user's wish: those that wait for their commit
 constexpr Duration kSlack = std::chrono::milliseconds(100);  // between the command and the start
+constexpr Duration kStandstill = std::chrono::seconds(1);    // of a pod, that may cost its runs their slots
+constexpr Duration kTimeToStop = std::chrono::seconds(1);    // for a run, before its slots may be another's
+constexpr Duration kLeased = std::chrono::seconds(10);       // the longest lease of a slot
+constexpr Duration kStartDelay = std::chrono::seconds(1);    // the longest between a grant and its start
 constexpr Duration kAttended = std::chrono::seconds(3);
 
 // A task was started for the present occurrence, or may have been.
@@ -174,6 +178,7 @@ void Oracle::OnRow(const RowView& view) {
         [&] { return fmt::format("{}: {}, not {}", row.id, p.failures, row.failures); });
   if (paused && !row.to_pause && on_gave_up) on_gave_up(row.id);
   row.failed = row.to_pause = false;
+  row.limited = !d.limits.empty() || !d.rates.empty();
   row.late = d.late.value_or(LatePolicy::kRunOnce);
   row.late_limit = d.late_limit;
   const Duration step = row.grids.back().step;
@@ -386,9 +391,53 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
           "runs of a job do not overlap", text);
   }
   before.push_back({session, run.fence});
-  running_[{&pod, run.id}] = {
-      own, run.job->timeout + run.job->deadline > Duration(0) || run.job->overlap == Overlap::kReplace, session,
-      occurrence, run.fence};
+  const bool stoppable = run.job->timeout + run.job->deadline > Duration(0) || run.job->overlap == Overlap::kReplace;
+  Running running{own, stoppable, session, occurrence, run.fence};
+  CheckLimits(pod, run, &running);
+  running_[{&pod, run.id}] = std::move(running);
+}
+
+void Oracle::CheckLimits(const SimPod& pod, const StartRun& run, Running* running) {
+  for (const ConcurrencyLimit& limit : run.job->limits) running->keys.push_back(limit.key);
+  running->excused = locks_forgot_at_ && time() - *locks_forgot_at_ < kLeased;
+  const auto text = [&] { return fmt::format("{} starts {}", pod.name(), run.job->id); };
+  for (const ConcurrencyLimit& limit : run.job->limits) {
+    int others = 0;
+    for (const auto& [who, other] : running_) {
+      const auto& keys = other.keys;
+      others += std::find(keys.begin(), keys.end(), limit.key) != keys.end() && HoldsSlots(*who.first, other);
+    }
+    Check(running->excused || others < limit.slots, "no more run at once than a limit allows", text);
+  }
+  for (const RateLimit& rate : run.job->rates) {
+    if (locks_forgot_at_ && time() - *locks_forgot_at_ < kStartDelay) continue;
+    auto& starts = starts_[rate.key];
+    starts.push_back(time());
+    const auto in_window =
+        std::count_if(starts.begin(), starts.end(), [&](Duration t) { return t > time() - rate.per; });
+    Check(in_window <= rate.starts, "no more are started than a rate allows", text);
+  }
+}
+
+// As far as anybody can know: the tasks of a dead pod are dead, those of one that stands still too long, or that do not
+// stop when they are told to, are the stated exceptions.
+bool Oracle::HoldsSlots(const SimPod& pod, const Running& run) const {
+  const auto frozen = frozen_since_.find(&pod);
+  if (!pod.alive() || pod.stopped() || run.excused) return false;
+  if (frozen != frozen_since_.end() && time() - frozen->second >= kStandstill) return false;
+  return !run.stop_at || time() - *run.stop_at < kTimeToStop;
+}
+
+void Oracle::OnResume(const SimPod& pod) {
+  const auto frozen = frozen_since_.extract(&pod);
+  if (frozen.empty() || time() - frozen.mapped() < kStandstill) return;
+  for (auto& [who, run] : running_) run.excused |= who.first == &pod;
+}
+
+void Oracle::LocksForgot() {
+  locks_forgot_at_ = time();
+  starts_.clear();
+  for (auto& [who, run] : running_) run.excused = true;
 }
 
 void Oracle::OnEnd(const SimPod& pod, RunId id) {
@@ -403,9 +452,11 @@ void Oracle::OnEnd(const SimPod& pod, RunId id) {
 void Oracle::OnCancel(const SimPod& pod, RunId id) {
   const auto it = running_.find({&pod, id});
   if (it == running_.end()) return;
-  const Running& run = it->second;
+  Running& run = it->second;
+  if (!run.stop_at) run.stop_at = time();
   const auto row = rows_.find(run.key);
-  if (row != rows_.end() && !run.stoppable && !pod.stopping() && !to_cancel_.contains(run.occurrence)) {
+  const bool lost_slots = !run.keys.empty() && !keeps_slots(pod);
+  if (row != rows_.end() && !run.stoppable && !lost_slots && !pod.stopping() && !to_cancel_.contains(run.occurrence)) {
     const bool own = row->second.owner == run.session && row->second.fence == run.fence && live_.contains(run.session);
     Check(!own || disturbed_.contains(row->second.id), "no run is stopped without a reason", [&] {
       return fmt::format("{} stops {} {}", pod.name(), row->second.id, FormatInstant(std::get<1>(run.occurrence)));
@@ -423,6 +474,7 @@ void Oracle::CheckAttended(const std::function<bool(SessionId)>& excused) {
   for (const auto& [key, row] : rows_) {
     const Present& p = row.present;
     if (row.gone || !row.owner || row.state != JobState::kActive || busy.contains(key) || excused(*row.owner)) continue;
+    if (row.limited) continue;  // it may wait for others
     Check(std::max(p.to_plan ? p.planned_from : p.due_at, row.owned_since) > now() - kAttended,
           "a pod attends to what it owns",
           [&] { return fmt::format("{} {} lies with session {}", row.id, FormatInstant(p.fire_time), *row.owner); });

@@ -42,6 +42,8 @@ class Oracle final : public MemoryStoreObserver {
   std::function<void(SessionId)> on_declared_dead;     // a session was ended, and not by its own pod
   std::function<bool(const SimPod&, Duration)> well;   // nothing hindered this pod for so long
   std::function<void(const std::string&)> on_gave_up;  // a job failed too often in a row, and is paused
+  std::function<Duration()> time;                      // since the world's beginning
+  std::function<bool(const SimPod&)> keeps_slots;      // nothing can have cost this pod's runs their slots
 
   // The next definition of this job that the store is given will have this grid.
   void Expect(const std::string& id, const Grid& grid) { grids_[id] = grid; }
@@ -71,6 +73,10 @@ class Oracle final : public MemoryStoreObserver {
   void OnStart(const SimPod& pod, const StartRun& run);
   void OnEnd(const SimPod& pod, RunId id);
   void OnCancel(const SimPod& pod, RunId id);
+  void OnFreeze(const SimPod& pod) { frozen_since_[&pod] = time(); }
+  void OnResume(const SimPod& pod);
+  // What pods hold then, the lock service may give to others too, until they ask again.
+  void LocksForgot();
 
   // In the calm: a pod attends to what it owns, unless `excused`.
   void CheckAttended(const std::function<bool(SessionId)>& excused);
@@ -115,6 +121,7 @@ class Oracle final : public MemoryStoreObserver {
     Fence fence = 0;
     std::optional<SessionId> owner;
     Instant owned_since;
+    bool limited = false;
   };
   struct Running {
     JobKey key = 0;          // 0: of no row that its pod owned
@@ -122,6 +129,9 @@ class Oracle final : public MemoryStoreObserver {
     SessionId session = 0;
     Occurrence occurrence;
     Fence fence = 0;
+    std::vector<std::string> keys = {};    // of which it has slots
+    std::optional<Duration> stop_at = {};  // it was told to stop
+    bool excused = false;                  // its slots may be another's, and nobody can help it
   };
   struct Begun {  // an attempt that a task was started for
     SessionId session = 0;
@@ -137,6 +147,8 @@ class Oracle final : public MemoryStoreObserver {
   }
 
   void Follow(const Row& row, Verdict verdict);
+  void CheckLimits(const SimPod& pod, const StartRun& run, Running* running);
+  bool HoldsSlots(const SimPod& pod, const Running& run) const;
 
   Sink sink_;
   std::multiset<std::string> to_trigger_;  // users asked for it
@@ -155,6 +167,9 @@ class Oracle final : public MemoryStoreObserver {
   std::map<std::pair<const SimPod*, RunId>, Running> running_;
   std::map<Occurrence, std::vector<Begun>> begun_;
   std::multiset<std::tuple<std::string, Instant, int, Verdict>> dead_;  // what failed for good
+  std::map<const SimPod*, Duration> frozen_since_;
+  std::optional<Duration> locks_forgot_at_;
+  std::map<std::string, std::vector<Duration>> starts_;  // of keys of rates
   std::int64_t settled_ = 0, skipped_ = 0, lost_ = 0;
 };
 

@@ -29,12 +29,16 @@ std::string_view CallName(CallKind kind) {
     case CallKind::kCommit: return "commit";
     case CallKind::kBegin: return "begin";
     case CallKind::kRelease: return "release";
+    case CallKind::kTakeSlots: return "taking of slots";
+    case CallKind::kFreeSlots: return "freeing of slots";
   }
   return "";
 }
 
 World::World(MemoryStoreObserver* observer)
-    : factory_([this] { return StoreNow(); }, observer), admin_(std::move(*factory_.Open())) {}
+    : factory_([this] { return StoreNow(); }, observer),
+      admin_(std::move(*factory_.Open())),
+      locks_([this] { return BootTime(t_); }) {}
 
 World::~World() = default;
 
@@ -71,14 +75,15 @@ void World::Tell(const SimPod* from, Wake wake) {
 SimPod::SimPod(World& world, std::string name, PodSetup setup)
     : world_(world),
       setup_(std::move(setup)),
-      pod_(Named(setup_.options, name)),
+      pod_(Named(setup_.options, name, world.pods_.size())),
       store_(std::move(*world.factory_.Open())),
       name_(std::move(name)) {
   Step();
 }
 
-PodOptions SimPod::Named(PodOptions options, const std::string& name) {
+PodOptions SimPod::Named(PodOptions options, const std::string& name, std::size_t number) {
   options.name = name;
+  options.token = fmt::format("{}#{}", name, number);
   // Not std::hash, which is each library's own: a seed must mean the same history everywhere.
   for (const char c : name) options.seed = options.seed * 31 + static_cast<unsigned char>(c);
   return options;
@@ -123,8 +128,9 @@ void SimPod::Step() {
   if (!alive_ || frozen_) return;
   Commands c = pod_.Step(Now());
   // A pod that asks to be stepped at once, and then does nothing, would burn a processor.
-  const bool idle = !c.session_call && !c.claim_call && !c.commit_call && c.start.empty() && c.cancel.empty() &&
-                    c.abandon.empty() && c.reports.empty() && c.publish.empty() && c.warnings.empty() && !c.stopped;
+  const bool idle = !c.session_call && !c.claim_call && !c.commit_call && !c.lock_call && c.start.empty() &&
+                    c.cancel.empty() && c.abandon.empty() && c.reports.empty() && c.publish.empty() &&
+                    c.warnings.empty() && !c.stopped;
   idle_steps_ = idle && c.sleep_until <= Now() ? idle_steps_ + 1 : 0;
   if (idle_steps_ == 20) world_.on_breach(name_ + " steps without end");
   Duration sleep = c.sleep_until - Now();
@@ -153,6 +159,7 @@ void SimPod::Step() {
   if (c.session_call) std::visit([this](auto& call) { Send(call, sessions_busy_); }, *c.session_call);
   if (c.claim_call) std::visit([this](auto& call) { Send(call, claims_busy_); }, *c.claim_call);
   if (c.commit_call) std::visit([this](auto& call) { Send(call, commits_busy_); }, *c.commit_call);
+  if (c.lock_call) std::visit([this](auto& call) { Send(call, locks_busy_); }, *c.lock_call);
   for (const auto wake : c.publish) world_.Tell(this, wake);
   if (c.stopped && !stopped_) world_.Trace(name_, "has stopped");
   stopped_ |= c.stopped;
@@ -232,8 +239,9 @@ void SimPod::Carry(Call call, bool& busy, std::function<Reply()> at_store, std::
   world_.calls.push_back(std::move(call));
   if (fate.kind == Fate::Kind::kLate) world_.After(fate.delay + fate.late, [at_store] { (void)at_store(); });
   world_.After(fate.delay / 2, [=, this, &busy, session = session_] {
-    Reply reply = Fail(Code::kUnavailable, "the store does not answer");
-    if (fate.kind != Fate::Kind::kRefused && !world_.store_down && !cut) {
+    Reply reply = Fail(Code::kUnavailable, "no answer");
+    const bool away = IsOnLocks(kind) ? world_.locks_down : world_.store_down || cut;
+    if (fate.kind != Fate::Kind::kRefused && !away) {
       if (fate.kind == Fate::Kind::kDone || fate.kind == Fate::Kind::kReplyLost) reply = at_store();
       if (fate.kind != Fate::Kind::kDone) reply = Fail(Code::kInDoubt, "the reply was lost");
     }
@@ -332,6 +340,21 @@ void SimPod::Send(const ReleaseCall& c, bool& busy) {
   Carry<Status>(
       {.kind = CallKind::kRelease, .size = c.jobs.size()}, busy,
       [=, this] { return store_->Release(c.session, c.jobs); }, [this](auto reply) { pod_.OnReleased(Now(), reply); });
+}
+
+void SimPod::Send(const TakeSlotsCall& c, bool& busy) {
+  if (c.requests.empty()) world_.on_breach("an empty taking of slots");
+  Carry<Result<std::vector<SlotAnswer>>>(
+      {.kind = CallKind::kTakeSlots, .size = c.requests.size()}, busy,
+      [=, this] { return world_.locks().TakeSlots(c.requests, c.ttl); },
+      [this, sent = Now()](auto reply) { pod_.OnSlotsTaken(Now(), sent, reply); });
+}
+void SimPod::Send(const FreeSlotsCall& c, bool& busy) {
+  if (c.requests.empty()) world_.on_breach("an empty freeing of slots");
+  Carry<Status>(
+      {.kind = CallKind::kFreeSlots, .size = c.requests.size()}, busy,
+      [=, this] { return world_.locks().FreeSlots(c.requests); },
+      [this](auto reply) { pod_.OnSlotsFreed(Now(), reply); });
 }
 
 // A commit whose data the store may refuse.

@@ -13,16 +13,30 @@
 #include <vector>
 
 #include "engine/pod.h"
+#include "locks/memory/memory_locks.h"
 #include "stores/memory/memory_store.h"
 
 namespace escapement::sim {
 
 inline const Instant kEpoch = FromMicros(1'800'000'000'000'000);  // the store's time at the world's time zero
 
-enum class CallKind { kOpen, kBeat, kReclaim, kEnd, kClaim, kRecover, kCommit, kBegin, kRelease };
+enum class CallKind {
+  kOpen,
+  kBeat,
+  kReclaim,
+  kEnd,
+  kClaim,
+  kRecover,
+  kCommit,
+  kBegin,
+  kRelease,
+  kTakeSlots,  // this and the next: on the lock service
+  kFreeSlots,
+};
 std::string_view CallName(CallKind kind);
+inline bool IsOnLocks(CallKind kind) { return kind >= CallKind::kTakeSlots; }
 
-// What becomes of one call on the store. It reaches the store at half its delay.
+// What becomes of one call on the store or the lock service. It is there at half its delay.
 struct Fate {
   enum class Kind {
     kDone,
@@ -100,6 +114,9 @@ class World {
   JobStore& admin() { return *admin_; }
   MemoryStoreFactory& factory() { return factory_; }
 
+  // --- the lock service, whose clock is the world's
+  MemoryLocks& locks() { return locks_; }
+
   // --- pods
   SimPod& Add(std::string name, PodSetup setup = {});
   // Hints, 1 ms under way.
@@ -112,6 +129,7 @@ class World {
   std::function<Task(const Started&)> task = [](const Started&) { return Task{}; };
   std::function<bool(const RunRecord&)> refuse_data = [](const RunRecord&) { return false; };
   bool store_down = false;
+  bool locks_down = false;
   bool wakes_arrive = true;
 
   // --- what its user is told
@@ -146,6 +164,7 @@ class World {
   std::multimap<Duration, std::function<void()>> events_;  // of one time: in the order of their making
   MemoryStoreFactory factory_;
   std::unique_ptr<JobStore> admin_;
+  MemoryLocks locks_;
   std::vector<std::unique_ptr<SimPod>> pods_;
 };
 
@@ -180,7 +199,7 @@ class SimPod {
     BootTime since;
   };
 
-  static PodOptions Named(PodOptions options, const std::string& name);
+  static PodOptions Named(PodOptions options, const std::string& name, std::size_t number);
   void Receive(std::function<void()> event);
   void Whole(std::function<void()> action);  // a frozen process does nothing of its own
   void Step();
@@ -198,6 +217,8 @@ class SimPod {
   void Send(const CommitCall& call, bool& busy);
   void Send(const BeginCall& call, bool& busy);
   void Send(const ReleaseCall& call, bool& busy);
+  void Send(const TakeSlotsCall& call, bool& busy);
+  void Send(const FreeSlotsCall& call, bool& busy);
   Result<CommitReply> Commit(const CommitCall& call);
   void CheckNotEarly(const StartRun& run, Duration told_time);
 
@@ -208,7 +229,7 @@ class SimPod {
   const std::string name_;
   bool alive_ = true, frozen_ = false, stopping_ = false, stopped_ = false;
   std::optional<SessionId> session_;
-  bool sessions_busy_ = false, claims_busy_ = false, commits_busy_ = false;
+  bool sessions_busy_ = false, claims_busy_ = false, commits_busy_ = false, locks_busy_ = false;
   std::vector<std::function<void()>> inbox_;  // of a frozen pod
   std::map<RunId, Running> tasks_;
   std::size_t most_running_ = 0;

@@ -14,6 +14,9 @@ timeout = "2h"
 retry_delays = ["1m", "10m"]
 retry_on = "timed_out"
 deadline = "5h"
+mutex = "ledger"
+limits = { "db main" = 3 }
+rates = { api = "10/1m" }
 
 [jobs."hourly/ü"]
 schedule = "every 1h"
@@ -41,6 +44,7 @@ class ApplyTest(program.CliTest):
         self.assertEqual((definition["command"], definition["env"], definition["timeout"], definition["retry_delays"]),
                          (["bill", "--all"], {"TOKEN": "geheim"}, "2h", ["1m", "10m"]))
         self.assertEqual((definition["max_attempts"], definition["retry_on"], definition["deadline"]), (3, "timed_out", "5h"))
+        self.assertEqual((definition["limits"], definition["rates"]), ({"ledger": 1, "db main": 3}, {"api": "10/1m"}))
         definition = self.json("show", "billing/hourly/ü", "--reveal")["definition"]
         self.assertEqual((definition["task"], definition["payload"], definition["queue"]), ("report", "{}", "lib"))
 
@@ -63,7 +67,8 @@ class ApplyTest(program.CliTest):
         self.assertIn("prefix", self.refused("apply", "--prune", "-f", self.write("j.toml", JOBS.split("\n", 1)[1])))
 
     def test_json_and_what_show_prints(self):
-        self.run_cli("add", "a", "every 1h", "--env", "A=b", "--late-threshold", "3s", "--", "echo", "x")
+        self.run_cli("add", "a", "every 1h", "--env", "A=b", "--late-threshold", "3s", "--mutex", "m", "--rate", "r=2/1m",
+                     "--", "echo", "x")
         shown = self.json("show", "a", "--reveal")["definition"]
         file = self.write("a.json", json.dumps({"jobs": {"a": shown}}))
         self.assertEqual(self.json("apply", "-f", file), [{"name": "a", "outcome": "unchanged"}])
@@ -86,6 +91,11 @@ class ApplyTest(program.CliTest):
             '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\npriority = 11\n': ("jobs.toml:4", "priority"),
             '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nlate = "no"\n': ("jobs.toml:7", "run_once"),
             '[jobs.good]\nschedule = "every 1h"\n': ("jobs.toml:4",),
+            '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nmutex = 3\n': ("jobs.toml:7", "mutex"),
+            '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nlimits = { k = "3" }\n': ("jobs.toml:7", "slots"),
+            '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nlimits = { k = 0 }\n': ("jobs.toml:4", "'k' is 0"),
+            '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nrates = { k = 3 }\n': ("jobs.toml:7", "'k'", "10/1m"),
+            '[jobs.a]\nschedule = "every 1h"\ncommand = ["x"]\nmutex = "k"\nlimits = { k = 2 }\n': ("'k' twice",),
             'x = 1\n': ("jobs.toml",),
         }
         for text, words in rows.items():

@@ -6,7 +6,7 @@ import subprocess
 import program
 
 COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply simulate migrate audit doctor "
-            "export import completion stress").split()
+            "export import completion stress dead paused describe moves prove").split()
 
 
 class CompletionTest(program.CliTest):
@@ -27,7 +27,7 @@ class CompletionTest(program.CliTest):
 
     def test_bash(self):
         script = self.check("bash", "-n")
-        self.assertEqual(self.complete(script, "pa"), ["pause"])
+        self.assertEqual(self.complete(script, "pa"), ["pause", "paused"])
         self.assertEqual(self.complete(script, "add", "--retry-d"), ["--retry-delay", "--retry-delays"])
         self.assertEqual(self.complete(script, "completion", "f"), ["fish"])
         self.assertEqual(self.complete(script, "stress", "lo"), ["local"])

@@ -22,7 +22,8 @@ class JobsTest(program.CliTest):
                      "--retry-jitter", "0.25", "--retry-on", "failed", "--deadline", "2h",
                      "--late", "run_all", "--late-limit", "4", "--late-threshold", "10s", "--delivery", "at_most_once",
                      "--jitter", "1m", "--flex", "20m", "--overlap", "replace", "--metadata", "tenant=acme", "--metadata", "x=",
-                     "--lost-limit", "2", "--pause-after", "6", "--", "prog", "--json", "-x", "--", "[a,b]", "list")
+                     "--lost-limit", "2", "--pause-after", "6", "--mutex", "disk", "--limit", "a=b=3", "--limit", "db=7", "--rate", "api=10/1m",
+                     "--", "prog", "--json", "-x", "--", "[a,b]", "list")
         job = self.json("show", "full/ü", "--reveal")
         self.assertEqual(job["definition"], {
             "schedule": "every 1h anchor=2026-01-01T00:00:00Z", "command": ["prog", "--json", "-x", "--", "[a,b]", "list"],
@@ -30,8 +31,9 @@ class JobsTest(program.CliTest):
             "metadata": {"tenant": "acme", "x": ""}, "priority": 7,
             "timeout": "1m30s", "deadline": "2h", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5,
             "retry_max_delay": "1m", "retry_jitter": 0.25, "retry_on": "failed",
-            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all",
-            "late_limit": 4, "late_threshold": "10s", "delivery": "at_most_once", "lost_limit": 2, "pause_after": 6})
+            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all", "late_limit": 4, "late_threshold": "10s",
+            "delivery": "at_most_once", "lost_limit": 2, "pause_after": 6,
+            "limits": {"disk": 1, "a=b": 3, "db": 7}, "rates": {"api": "10/1m"}})
         self.assertEqual((job["name"], job["state"], job["version"], job["pod"]), ("full/ü", "active", 1, None))
 
     def test_a_list_of_delays_makes_one_attempt_more_than_it_has(self):
@@ -68,6 +70,17 @@ class JobsTest(program.CliTest):
             (["a", "every 1s", "--late", "never", "--", "x"], "run_once"),
             (["a", "every 1s", "--delivery", "twice", "--", "x"], "at_least_once"),
             (["a", "every 1s", "--pause-after", "-1", "--", "x"], "pause_after"),
+            (["a", "every 1s", "--mutex", "", "--", "x"], "key"),
+            (["a", "every 1s", "--mutex", "k", "--limit", "k=2", "--", "x"], "'k' twice"),
+            (["a", "every 1s", "--limit", "k", "--", "x"], "KEY=N"),
+            (["a", "every 1s", "--limit", "k=", "--", "x"], "KEY=N"),
+            (["a", "every 1s", "--limit", "k=two", "--", "x"], "KEY=N"),
+            (["a", "every 1s", "--limit", "k=-1", "--", "x"], "between 1 and 10000"),
+            (["a", "every 1s", *(f"--limit=k{i}=1" for i in range(5)), "--", "x"], "at most 4"),
+            (["a", "every 1s", "--rate", "k=10", "--", "x"], "KEY=N/TIME"),
+            (["a", "every 1s", "--rate", "k=10/soon", "--", "x"], "KEY=N/TIME"),
+            (["a", "every 1s", "--rate", "k=0/1s", "--", "x"], "between 1 and 10000"),
+            (["a", "every 1s", "--rate", "k=1/1ms", "--", "x"], "100ms"),
             (["a", "every 1s", "--colour", "red", "--", "x"], "--colour"),
             (["a", "--", "x"], "schedule"),
         ]

@@ -73,6 +73,18 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
        }},
       {"pause_after", [](JobDefinition& j) { j.pause_after = -1; }},
       {"pause_after", [](JobDefinition& j) { j.pause_after = 10'001; }},
+      {"limits: a key", [](JobDefinition& j) { j.limits = {{.key = "", .slots = 1}}; }},
+      {"limits: a key", [](JobDefinition& j) { j.limits = {{.key = "a\nb", .slots = 1}}; }},
+      {"limits: 'k'", [](JobDefinition& j) { j.limits = {{.key = "k", .slots = 0}}; }},
+      {"limits: 'k'", [](JobDefinition& j) { j.limits = {{.key = "k", .slots = 10'001}}; }},
+      {"limits has the key 'k' twice", [](JobDefinition& j) { j.limits = {{.key = "k"}, {.key = "k", .slots = 2}}; }},
+      {"limits has 5 keys",
+       [](JobDefinition& j) { j.limits = {{.key = "a"}, {.key = "b"}, {.key = "c"}, {.key = "d"}, {.key = "e"}}; }},
+      {"rates: a key", [](JobDefinition& j) { j.rates = {{.key = std::string(201, 'x')}}; }},
+      {"rates: 'k'", [](JobDefinition& j) { j.rates = {{.key = "k", .starts = 0}}; }},
+      {"rates: 'k'", [](JobDefinition& j) { j.rates = {{.key = "k", .starts = 1, .per = 99ms}}; }},
+      {"rates: 'k'", [](JobDefinition& j) { j.rates = {{.key = "k", .starts = 1, .per = std::chrono::days(367)}}; }},
+      {"rates has the key 'k' twice", [](JobDefinition& j) { j.rates = {{.key = "k"}, {.key = "k"}}; }},
   };
   for (const Row& row : rows) {
     JobDefinition job = Plain();
@@ -89,14 +101,26 @@ TEST(DefinitionJson, LeavesDefaultsOut) {
 }
 
 TEST(DefinitionJson, RefusesForeignText) {
-  for (const char* text :
-       {"", "[]", "{}", R"({"schedule":"every 1s"})", R"({"task":"work"})", R"({"schedule":7,"task":"work"})",
-        R"({"schedule":"every 1s","task":7})", R"({"schedule":"never","task":"work"})",
-        R"({"schedule":"every 1s","task":"work","colour":"red"})",
-        R"({"schedule":"every 1s","task":"work","priority":"high"})",
-        R"({"schedule":"every 1s","task":"work","priority":99999999999})",
-        R"({"schedule":"every 1s","task":"work","priority":99})",
-        R"({"schedule":"every 1s","task":"work","late":"no"})"}) {
+  for (const char* text : {"",
+                           "[]",
+                           "{}",
+                           R"({"schedule":"every 1s"})",
+                           R"({"task":"work"})",
+                           R"({"schedule":7,"task":"work"})",
+                           R"({"schedule":"every 1s","task":7})",
+                           R"({"schedule":"never","task":"work"})",
+                           R"({"schedule":"every 1s","task":"work","colour":"red"})",
+                           R"({"schedule":"every 1s","task":"work","priority":"high"})",
+                           R"({"schedule":"every 1s","task":"work","priority":99999999999})",
+                           R"({"schedule":"every 1s","task":"work","priority":99})",
+                           R"({"schedule":"every 1s","task":"work","late":"no"})",
+                           R"({"schedule":"every 1s","task":"work","limits":["k"]})",
+                           R"({"schedule":"every 1s","task":"work","limits":{"k":"1"}})",
+                           R"({"schedule":"every 1s","task":"work","limits":{"k":0}})",
+                           R"({"schedule":"every 1s","task":"work","rates":{"k":5}})",
+                           R"({"schedule":"every 1s","task":"work","rates":{"k":{"starts":5}}})",
+                           R"({"schedule":"every 1s","task":"work","rates":{"k":{"starts":5,"per_us":1000000,"x":1}}})",
+                           R"({"schedule":"every 1s","task":"work","rates":{"k":{"starts":5,"per_us":1}}})"}) {
     const auto result = DefinitionFromJson("a", text);
     ASSERT_FALSE(result) << text;
     EXPECT_EQ(result.error().code, Code::kInvalidArgument);
@@ -130,6 +154,12 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   job.overlap = *rc::gen::element(Overlap::kWait, Overlap::kReplace);
   job.lost_limit = *rc::gen::inRange(1, 10);
   job.pause_after = *rc::gen::inRange(0, 10);
+  for (int i = *rc::gen::inRange(0, 5); i > 0; --i) {
+    job.limits.push_back({.key = "\"z\xC3\xBC=\" " + std::to_string(i), .slots = *rc::gen::inRange(1, 10'001)});
+    job.rates.push_back({.key = std::to_string(i),
+                         .starts = *rc::gen::inRange(1, 10'001),
+                         .per = Duration(*rc::gen::inRange(100'000, 2'000'000'000))});
+  }
   if (*rc::gen::arbitrary<bool>()) job.schedule = Schedule::At(FromMicros(*rc::gen::inRange(0, 1'000'000'000))).value();
   const auto read = DefinitionFromJson(job.id, DefinitionToJson(job));
   RC_ASSERT(read.has_value());

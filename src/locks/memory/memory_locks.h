@@ -8,6 +8,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ports/locks.h"
 #include "ports/notifier.h"
@@ -24,6 +26,11 @@ class MemoryLocks final : public Locks {
   Result<std::optional<Lease>> Acquire(const std::string& name, Duration ttl) override;
   Result<bool> Renew(const Lease& lease, Duration ttl) override;
   Result<bool> Release(const Lease& lease) override;
+  Result<std::vector<SlotAnswer>> TakeSlots(const std::vector<SlotRequest>& requests, Duration ttl) override;
+  Status FreeSlots(const std::vector<SlotRequest>& requests) override;
+
+  // As a server that comes back empty.
+  void Forget();
 
  private:
   struct Lock {
@@ -32,12 +39,20 @@ class MemoryLocks final : public Locks {
     std::int64_t fence = 0;  // of the last acquisition; the entry stays for its sake
   };
 
+  struct Starts {  // of a key, the oldest first
+    std::vector<std::pair<BootTime, std::string>> counted;
+    bool Has(const std::string& holder) const;
+  };
+
   // The lock while `lease` holds it, else null.
   Lock* Held(const Lease& lease);
+  SlotAnswer Take(const SlotRequest& request, BootTime now, Duration ttl);
 
   const std::function<BootTime()> clock_;
-  std::mutex mutex_;  // guards locks_
+  std::mutex mutex_;  // guards the rest
   std::map<std::string, Lock> locks_;
+  std::map<std::string, std::map<std::string, BootTime>> slots_;  // by key: holders, and until when
+  std::map<std::string, Starts> starts_;
 };
 
 // Messages are delivered in order, on one thread. Of those that wait, all beyond 10,000 are dropped. A subscription may

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ports/locks.h"
 #include "sqlite/database.h"
@@ -16,7 +17,8 @@ namespace escapement {
 
 // Leases in a file of their own beside the jobs', PATH.locks: a renewal then never waits for a large commit, and pods
 // can take their names before the store has a schema. Leases run by the time since boot, so that nobody's setting of
-// the clock ends one, and end with the boot; fences survive it. Thread-safe.
+// the clock ends one, and end with the boot; fences survive it. So do slots; starts of an earlier boot count for a
+// whole `per` from the first look at them. Thread-safe.
 class SqliteLocks final : public Locks {
  public:
   // Of the store "sqlite:PATH". The file is made with the first lease. kInvalidArgument as for the store. `clock` must
@@ -27,17 +29,21 @@ class SqliteLocks final : public Locks {
   Result<std::optional<Lease>> Acquire(const std::string& name, Duration ttl) override;
   Result<bool> Renew(const Lease& lease, Duration ttl) override;
   Result<bool> Release(const Lease& lease) override;
+  Result<std::vector<SlotAnswer>> TakeSlots(const std::vector<SlotRequest>& requests, Duration ttl) override;
+  Status FreeSlots(const std::vector<SlotRequest>& requests) override;
 
  private:
   SqliteLocks(sqlite::FileName file, std::string boot, std::function<BootTime()> clock)
       : file_(std::move(file)), boot_(std::move(boot)), clock_(std::move(clock)) {}
   Status Connect();
+  SlotAnswer Take(sqlite::Transaction& tx, const SlotRequest& request, std::int64_t now, Duration ttl);
   std::int64_t NowMicros() const { return clock_().time_since_epoch().count(); }
 
   const sqlite::FileName file_;
   const std::string boot_;  // the kernel's id of this boot
   const std::function<BootTime()> clock_;
-  std::mutex mutex_;                      // guards db_
+  std::mutex mutex_;  // guards the rest
+  int takings_ = 0;
   std::unique_ptr<sqlite::Database> db_;  // null until the first use
 };
 
