@@ -369,6 +369,9 @@ MISTAKES += [
     Mistake("limits", "some slots without the others", "src/locks/memory/memory_locks.cc",
             "  if (!answer.granted) return answer;\n", "",
             spare="they are refused, and what they took is kept until its lease ends: less runs than may"),
+    Mistake("limits", "who starts slowly never gets more time to", _POD,
+            "finished.started ? start_delay_ * 7 / 8 : std::min(more, kLongestStartDelay);", "(void)more, Duration(0);",
+            spare="only pods that take nearly as long as the window allows would never start: seeds of thousands"),
     Mistake("limits", "one slot too many", "src/locks/memory/memory_locks.cc",
             "holders.size() >= static_cast<std::size_t>(limit.slots)", "holders.size() > static_cast<std::size_t>(limit.slots)"),
 ]

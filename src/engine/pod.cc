@@ -49,9 +49,8 @@ bool IsRun(const Completion& c) { return c.run && c.run->started_at.has_value();
 
 bool IsLimited(const JobDefinition& job) { return !job.limits.empty() || !job.rates.empty(); }
 
-// Between the counting of a start and the start itself no more than this may pass: the window is longer by as much, and
-// so holds for the starts themselves.
-Duration StartDelay(const JobDefinition& job) {
+// So much may usually pass between the counting of a start and the start itself.
+Duration UsualStartDelay(const JobDefinition& job) {
   Duration delay = kLongestStartDelay;
   for (const RateLimit& rate : job.rates) delay = std::min(delay, std::max(rate.per / 10, kShortestStartDelay));
   return delay;
@@ -996,12 +995,13 @@ bool Pod::MayStart(BootTime now) const {
          outbox_.size() + committing_.size() < options_.outbox_limit;
 }
 
-SlotRequest Pod::RequestFor(const JobDefinition& job) {
+Pod::Asked Pod::AskFor(const ReadyEntry& entry, std::string queue, const JobDefinition& job) {
   // A name is asked for once: what becomes of a request whose answer was lost then matters to nobody.
   SlotRequest request{fmt::format("{}/{}", options_.token, next_holder_++), job.limits, job.rates};
-  const Duration delay = StartDelay(job);
+  // The window is longer by what may pass until the start, and so holds for the starts themselves.
+  const Duration delay = std::max(UsualStartDelay(job), start_delay_);
   for (RateLimit& rate : request.rates) rate.per += delay + delay / 1'000 + Duration(1);
-  return request;
+  return {entry, std::move(queue), std::move(request), delay};
 }
 
 void Pod::WaitForLimits(BootTime now, Held& held) {
@@ -1039,7 +1039,7 @@ bool Pod::Ask(BootTime now, Commands* out) {
         Settled(now, held, std::move(*settlement));
       } else {
         held.phase = Phase::kAsking;
-        asking_.push_back({entry, name, RequestFor(*held.job.definition)});
+        asking_.push_back(AskFor(entry, name, *held.job.definition));
         ++asked;
       }
     }
@@ -1080,7 +1080,7 @@ void Pod::OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnsw
     Queue& queue = queues_[asked.queue];
     if (answer.granted) {
       queue.pause = Duration(0);
-      Granted(sent, it->second, asked.request);
+      Granted(sent, it->second, asked);
       continue;
     }
     queue.jobs.push(asked.entry);
@@ -1095,12 +1095,11 @@ void Pod::OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnsw
   }
 }
 
-void Pod::Granted(BootTime sent, Held& held, SlotRequest request) {
+void Pod::Granted(BootTime sent, Held& held, const Asked& asked) {
   const BootTime until = LeaseEnd(sent);
-  const BootTime start_before = request.rates.empty()
-                                    ? until - SlotMargin()
-                                    : std::min(until - SlotMargin(), sent + StartDelay(*held.job.definition));
-  grants_[held.job.key] = {std::move(request), until, start_before, sent + options_.heartbeat};
+  BootTime start_before = until - SlotMargin();
+  if (!asked.request.rates.empty()) start_before = std::min(start_before, sent + asked.start_delay);
+  grants_[held.job.key] = {asked.request, until, start_before, sent + options_.heartbeat};
   BecomeReady(held, std::numeric_limits<int>::max());  // before all others: it keeps what they wait for
 }
 
@@ -1217,6 +1216,10 @@ void Pod::FreeAfter(BootTime now, const RunFinished& finished) {
   if (it == slots_.end()) return;
   SlotRequest request = std::move(it->second.request);
   slots_.erase(it);
+  if (!request.rates.empty()) {
+    const Duration more = std::max(2 * start_delay_, 2 * kShortestStartDelay);
+    start_delay_ = finished.started ? start_delay_ * 7 / 8 : std::min(more, kLongestStartDelay);
+  }
   if (finished.started) request.rates.clear();
   if (!request.limits.empty() || !request.rates.empty()) to_free_.emplace_back(std::move(request), now + SlotTtl());
 }

@@ -115,6 +115,18 @@ TEST_F(Limits, AStartThatCameTooLateForItsRateIsNoneAndIsTriedAgain) {
   EXPECT_THAT(world_.CallsOf(CallKind::kFreeSlots), SizeIs(1));
 }
 
+TEST_F(Limits, APodThatIsSlowToStartTasksGivesItselfMoreTime) {
+  world_.Add("a", {.start_delay = milliseconds(90)});
+  std::vector<JobDefinition> jobs;
+  for (int i = 0; i < 8; ++i)
+    jobs.push_back(Rated(OnceJob(std::to_string(i), seconds(5)), "key", 2, milliseconds(300)));
+  world_.Enqueue(jobs);
+  world_.RunUntil(seconds(10));
+  const auto times = StartTimes();
+  ASSERT_THAT(times, SizeIs(8));
+  for (std::size_t i = 2; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 2], milliseconds(300));
+}
+
 TEST_F(Limits, TheHigherPriorityIsGrantedFirst) {
   world_.Add("a");
   std::vector<JobDefinition> jobs;
