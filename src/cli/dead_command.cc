@@ -178,6 +178,10 @@ void AddDeal(CommandLine& line, CLI::App* dead, bool retry, const char* descript
 void AddDeadCommand(CommandLine& line) {
   CLI::App* dead = line.app.add_subcommand("dead", "What failed in its last attempt: list it, retry it, discard it");
   dead->require_subcommand(1);
+  dead->footer(R"(Examples:
+  escapement dead list
+  escapement dead retry 17
+  escapement dead discard --all --job backup)");
 
   auto o = std::make_shared<ListOptions>();
   CLI::App* list = AddCommand(line, dead, "list", "List dead letters, the oldest first", R"(Examples:

@@ -94,7 +94,9 @@ TEST(PodQueues, PodsDoNotAskForWhatTheyWouldHandBack) {
   world.RunUntil(seconds(20));
   EXPECT_EQ(world.CallsOf(CallKind::kRelease).size(), releases);
   for (const Call& call : world.CallsOf(CallKind::kClaim)) {
-    if (call.at > seconds(6)) EXPECT_THAT(call.claim.queues, testing::ElementsAre("default"));
+    if (call.at > seconds(6)) {
+      EXPECT_THAT(call.claim.queues, testing::ElementsAre("default"));
+    }
   }
   Rest(world, "default");
   world.RunUntil(seconds(21));
