@@ -402,6 +402,17 @@ class Player {
     chance.With(static_cast<std::uint64_t>(started.attempt));
     task.duration = chance.UpTo(milliseconds(60));
     if (chance.Percent(5)) task.duration += chance.UpTo(seconds(2));
+    const bool has_slots = std::any_of(plan_.jobs.begin(), plan_.jobs.end(), [&](const auto& job) {
+      return job && job->id == started.job && !job->limits.empty();
+    });
+    // Longer than a lease lasts: it must be renewed meanwhile.
+    if (has_slots && Chance(plan_.seed)
+                         .With("long")
+                         .With(started.job)
+                         .With(static_cast<std::uint64_t>(ToMicros(started.fire_time)))
+                         .Percent(3)) {
+      task.duration = seconds(5) + chance.UpTo(seconds(8));
+    }
     if (chance.Percent(10)) task.verdict = Verdict::kFailed, task.error = "no";
     if (chance.Percent(2)) task.ignores_cancel = true;
     return task;
