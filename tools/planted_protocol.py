@@ -360,7 +360,7 @@ MISTAKES += [
             "  const BootTime start_before = std::min(deadline_, it->second.start_before);",
             "  const BootTime start_before = deadline_;"),
     Mistake("limits", "a rate's window is not longer by the way to the start", _POD,
-            "rate.per += delay + delay / 1'000 + Duration(1);", "(void)rate, (void)delay;"),
+            "rate.per += kStartDelay + kStartDelay / 1'000 + Duration(1);", "(void)rate;"),
     Mistake("limits", "a start that was none stays counted", _POD, "  if (finished.started) request.rates.clear();",
             "  request.rates.clear();", spare="fewer start than may"),
     Mistake("limits", "a start is counted no more when its run is over", _POD,
@@ -369,9 +369,6 @@ MISTAKES += [
     Mistake("limits", "some slots without the others", "src/locks/memory/memory_locks.cc",
             "  if (!answer.granted) return answer;\n", "",
             spare="they are refused, and what they took is kept until its lease ends: less runs than may"),
-    Mistake("limits", "who starts slowly never gets more time to", _POD,
-            "finished.started ? start_delay_ * 7 / 8 : std::min(more, kLongestStartDelay);", "(void)more, Duration(0);",
-            spare="only pods that take nearly as long as the window allows would never start: seeds of thousands"),
     Mistake("limits", "one slot too many", "src/locks/memory/memory_locks.cc",
             "holders.size() >= static_cast<std::size_t>(limit.slots)", "holders.size() > static_cast<std::size_t>(limit.slots)"),
 ]

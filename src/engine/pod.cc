@@ -41,20 +41,14 @@ constexpr Duration kLongestRateWait = seconds(5);
 constexpr Duration kAskSpread = milliseconds(4);  // pods that hear of a freed slot take turns at random
 constexpr std::size_t kAskBatch = 100;
 constexpr std::size_t kSlotBatch = 200;  // that are renewed or freed in one call
-constexpr Duration kLongestStartDelay = seconds(1);
-constexpr Duration kShortestStartDelay = milliseconds(20);
+// Between the counting of a start and the start itself no more than this may pass. The window of a rate is longer by as
+// much, and so holds for the starts themselves; the same for all, since each window counts the starts of others.
+constexpr Duration kStartDelay = milliseconds(100);
 constexpr const char* kRefusedText = "(the store refused the text of the error)";
 
 bool IsRun(const Completion& c) { return c.run && c.run->started_at.has_value(); }
 
 bool IsLimited(const JobDefinition& job) { return !job.limits.empty() || !job.rates.empty(); }
-
-// So much may usually pass between the counting of a start and the start itself.
-Duration UsualStartDelay(const JobDefinition& job) {
-  Duration delay = kLongestStartDelay;
-  for (const RateLimit& rate : job.rates) delay = std::min(delay, std::max(rate.per / 10, kShortestStartDelay));
-  return delay;
-}
 
 // The same for jobs with the same limits.
 std::string QueueName(const JobDefinition& job) {
@@ -995,13 +989,11 @@ bool Pod::MayStart(BootTime now) const {
          outbox_.size() + committing_.size() < options_.outbox_limit;
 }
 
-Pod::Asked Pod::AskFor(const ReadyEntry& entry, std::string queue, const JobDefinition& job) {
+SlotRequest Pod::RequestFor(const JobDefinition& job) {
   // A name is asked for once: what becomes of a request whose answer was lost then matters to nobody.
   SlotRequest request{fmt::format("{}/{}", options_.token, next_holder_++), job.limits, job.rates};
-  // The window is longer by what may pass until the start, and so holds for the starts themselves.
-  const Duration delay = std::max(UsualStartDelay(job), start_delay_);
-  for (RateLimit& rate : request.rates) rate.per += delay + delay / 1'000 + Duration(1);
-  return {entry, std::move(queue), std::move(request), delay};
+  for (RateLimit& rate : request.rates) rate.per += kStartDelay + kStartDelay / 1'000 + Duration(1);
+  return request;
 }
 
 void Pod::WaitForLimits(BootTime now, Held& held) {
@@ -1039,7 +1031,7 @@ bool Pod::Ask(BootTime now, Commands* out) {
         Settled(now, held, std::move(*settlement));
       } else {
         held.phase = Phase::kAsking;
-        asking_.push_back(AskFor(entry, name, *held.job.definition));
+        asking_.push_back({entry, name, RequestFor(*held.job.definition)});
         ++asked;
       }
     }
@@ -1080,7 +1072,7 @@ void Pod::OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnsw
     Queue& queue = queues_[asked.queue];
     if (answer.granted) {
       queue.pause = Duration(0);
-      Granted(sent, it->second, asked);
+      Granted(sent, it->second, asked.request);
       continue;
     }
     queue.jobs.push(asked.entry);
@@ -1095,11 +1087,11 @@ void Pod::OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnsw
   }
 }
 
-void Pod::Granted(BootTime sent, Held& held, const Asked& asked) {
+void Pod::Granted(BootTime sent, Held& held, SlotRequest request) {
   const BootTime until = LeaseEnd(sent);
-  BootTime start_before = until - SlotMargin();
-  if (!asked.request.rates.empty()) start_before = std::min(start_before, sent + asked.start_delay);
-  grants_[held.job.key] = {asked.request, until, start_before, sent + options_.heartbeat};
+  const BootTime start_before =
+      request.rates.empty() ? until - SlotMargin() : std::min(until - SlotMargin(), sent + kStartDelay);
+  grants_[held.job.key] = {std::move(request), until, start_before, sent + options_.heartbeat};
   BecomeReady(held, std::numeric_limits<int>::max());  // before all others: it keeps what they wait for
 }
 
@@ -1216,10 +1208,6 @@ void Pod::FreeAfter(BootTime now, const RunFinished& finished) {
   if (it == slots_.end()) return;
   SlotRequest request = std::move(it->second.request);
   slots_.erase(it);
-  if (!request.rates.empty()) {
-    const Duration more = std::max(2 * start_delay_, 2 * kShortestStartDelay);
-    start_delay_ = finished.started ? start_delay_ * 7 / 8 : std::min(more, kLongestStartDelay);
-  }
   if (finished.started) request.rates.clear();
   if (!request.limits.empty() || !request.rates.empty()) to_free_.emplace_back(std::move(request), now + SlotTtl());
 }

@@ -202,7 +202,6 @@ class Pod {
     ReadyEntry entry;
     std::string queue;
     SlotRequest request;
-    Duration start_delay;  // which its rates' windows allow for
   };
   struct Observed {
     std::int64_t beat = 0;
@@ -247,10 +246,10 @@ class Pod {
   bool IsGranted(BootTime now, JobKey key);
   BootTime UseGrant(const Held& held);
   void WaitForLimits(BootTime now, Held& held);
-  Asked AskFor(const ReadyEntry& entry, std::string queue, const JobDefinition& job);
+  SlotRequest RequestFor(const JobDefinition& job);
   void OnRenewed(BootTime now, BootTime sent, const std::vector<SlotAnswer>* answers);
   void OnAsked(BootTime now, BootTime sent, const Result<std::vector<SlotAnswer>>& reply);
-  void Granted(BootTime sent, Held& held, const Asked& asked);
+  void Granted(BootTime sent, Held& held, SlotRequest request);
   bool Renew(BootTime now, Commands* out);
   bool Free(BootTime now, Commands* out);
   bool Ask(BootTime now, Commands* out);
@@ -340,7 +339,6 @@ class Pod {
   std::uint64_t next_holder_ = 1;
   std::map<std::string, Queue> queues_;
   BootTime next_ask_ = BootTime::max();
-  Duration start_delay_{0};  // that this pod's starts need: more after one that came too late, less after each other
   std::vector<Asked> asking_;
   std::vector<RunId> renewing_;
   std::unordered_map<JobKey, Grant> grants_;  // of jobs whose run is to start

@@ -107,7 +107,15 @@ void PlanLimits(std::uint64_t seed, std::size_t number, Duration interval, JobDe
   if (interval == milliseconds(200)) return;
   if (chance.Percent(30)) job->limits.push_back({.key = "one", .slots = 1});
   if (chance.Percent(15)) job->limits.push_back({.key = "two", .slots = 2});
-  if (chance.Percent(20)) job->rates.push_back({.key = "rate", .starts = 3, .per = milliseconds(300)});
+  if (chance.Percent(20)) job->rates.push_back({.key = "rate", .starts = 4, .per = milliseconds(300)});
+}
+
+// Later numbers, so that none comes round; some are not there.
+void PlanFollowers(std::uint64_t seed, std::size_t number, JobDefinition* job) {
+  Chance chance = Chance(seed).With("followers").With(number);
+  if (chance.Percent(20)) job->on_end = {fmt::format("job{}", number + 1)};
+  if (chance.Percent(20)) job->on_success = {fmt::format("job{}", number + 2)};
+  if (chance.Percent(20)) job->on_failure = {fmt::format("job{}", number + 1), fmt::format("job{}", number + 3)};
 }
 
 JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
@@ -130,12 +138,13 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(15)) job.deadline = milliseconds(250) + more.UpTo(seconds(2));
   if (more.Percent(15) && !grid.after_runs) job.overlap = Overlap::kReplace;
   if (more.Percent(15)) job.retry.jitter = 0.5;
-  // Later numbers, so that none comes round; some are not there.
-  if (more.Percent(10)) job.on_end = {fmt::format("job{}", number + 1)};
-  if (more.Percent(10)) job.on_success = {fmt::format("job{}", number + 2)};
-  if (more.Percent(10)) job.on_failure = {fmt::format("job{}", number + 1), fmt::format("job{}", number + 3)};
   if (chance.Percent(20)) job.pause_after = 1 + static_cast<int>(chance.Below(2));
-  PlanLimits(seed, number, grid.interval, &job);
+  // Not both: limits would not keep up with what follows a job that gets a short interval.
+  if (Chance(seed).With("limits or followers").Percent(50)) {
+    PlanLimits(seed, number, grid.interval, &job);
+  } else {
+    PlanFollowers(seed, number, &job);
+  }
   return job;
 }
 

@@ -115,7 +115,7 @@ TEST_F(Limits, AStartThatCameTooLateForItsRateIsNoneAndIsTriedAgain) {
   EXPECT_THAT(world_.CallsOf(CallKind::kFreeSlots), SizeIs(1));
 }
 
-TEST_F(Limits, APodThatIsSlowToStartTasksGivesItselfMoreTime) {
+TEST_F(Limits, APodThatIsSlowToStartTasksKeepsTheRate) {
   world_.Add("a", {.start_delay = milliseconds(90)});
   std::vector<JobDefinition> jobs;
   for (int i = 0; i < 8; ++i)
