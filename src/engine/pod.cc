@@ -434,6 +434,11 @@ void Pod::StartReady(BootTime now, Commands* out) {
     ++starts_;
     Held& held = held_.at(top.key);
     --ready_count_;
+    if (held.hand_back && !held.marked_here) {  // it could not be given up while a commit of it was under way
+      held.phase = Phase::kWaiting;
+      HandBack(held);
+      continue;
+    }
     const Present& p = held.job.present;
     if (clock_.At(now) < p.due_at) {  // the store's clock was set back meanwhile
       held.phase = Phase::kWaiting;

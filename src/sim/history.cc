@@ -101,6 +101,10 @@ FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
   return {interval, phase, chance.Percent(kAfterRuns)};
 }
 
+// A history has limits (of keys, or of a pod's slots) or followers: limits would not keep up with what follows a job
+// that gets a short interval.
+bool HasLimits(std::uint64_t seed) { return Chance(seed).With("limits or followers").Percent(50); }
+
 // No more than what is left to do when the faults are over can be done in the time that is left.
 void PlanLimits(std::uint64_t seed, std::size_t number, Duration interval, JobDefinition* job) {
   Chance chance = Chance(seed).With("limits").With(number);
@@ -139,10 +143,9 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (more.Percent(15) && !grid.after_runs) job.overlap = Overlap::kReplace;
   if (more.Percent(15)) job.retry.jitter = 0.5;
   if (chance.Percent(20)) job.pause_after = 1 + static_cast<int>(chance.Below(2));
-  // Not both: limits would not keep up with what follows a job that gets a short interval.
-  if (Chance(seed).With("limits or followers").Percent(50)) {
+  if (HasLimits(seed)) {
     PlanLimits(seed, number, grid.interval, &job);
-  } else {
+  } else if (grid.interval == Duration(0) || grid.interval >= seconds(1)) {
     PlanFollowers(seed, number, &job);
   }
   return job;
@@ -335,7 +338,7 @@ class Player {
     setup.drift_ppm = static_cast<int>(chance.Below(201)) - 100;
     setup.options.queues = slot.queues;
     if (chance.Percent(20)) setup.options.ttl = seconds(3), setup.options.heartbeat = seconds(1);
-    if (chance.Percent(15)) setup.options.max_running = 4;
+    if (chance.Percent(15) && HasLimits(plan_.seed)) setup.options.max_running = 4;
     if (chance.Percent(10)) setup.options.outbox_limit = 3;
     if (chance.Percent(10)) setup.start_delay = chance.UpTo(milliseconds(30));
     slot.since = world_.t();
