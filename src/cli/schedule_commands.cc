@@ -283,8 +283,9 @@ int Why(const WhyOptions& o) {
     if (!paused) return Complain(paused.error());
     if (paused->Hold(job->definition.queue)) {
       answer.kind = WhyAnswer::Kind::kPaused;
-      answer.text = fmt::format("{} is paused: this occurrence is late, and the job's late policy says what becomes of it",
-                                paused->all ? "everything" : "queue '" + job->definition.queue + "'");
+      answer.text =
+          fmt::format("{} is paused: this occurrence is late, and the job's late policy says what becomes of it",
+                      paused->all ? "everything" : "queue '" + job->definition.queue + "'");
     }
   }
   if (o.common.json) {
