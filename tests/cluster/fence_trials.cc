@@ -80,13 +80,14 @@ auto Insist(const Call& call) {
 // `moments` orders what happens in the database.
 constexpr const char* kTables =
     "CREATE SEQUENCE moments;"
-    "CREATE TABLE starts (pod text, run text PRIMARY KEY, job bigint, fence bigint);"
+    "CREATE TABLE trial_starts (pod text, run text PRIMARY KEY, job bigint, fence bigint);"
     "CREATE TABLE tries (moment bigint, run text PRIMARY KEY, job bigint, fence bigint, outcome text);"
     "CREATE TABLE effects (moment bigint DEFAULT nextval('moments'), run text, job bigint, fence bigint);"
     "CREATE INDEX ON effects (job)";
-constexpr Query kStarts = {"starts",
-                           "INSERT INTO starts SELECT $1, u.* FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS u "
-                           "ON CONFLICT DO NOTHING"};
+constexpr Query kStarts = {
+    "starts",
+    "INSERT INTO trial_starts SELECT $1, u.* FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS u "
+    "ON CONFLICT DO NOTHING"};
 constexpr Query kMoment = {"moment", "SELECT nextval('moments')"};
 constexpr Query kEffect = {"effect", "INSERT INTO effects (run, job, fence) VALUES ($1, $2, $3)"};
 constexpr Query kTry = {"try", "INSERT INTO tries VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"};
@@ -282,9 +283,10 @@ class Trials {
     Must(client_->Enqueue(jobs));
     counts->occurrences += options_.jobs;
     Await("all of a round are under way", [&] {
-      constexpr Query kStarted = {"started",
-                                  "SELECT count(DISTINCT s.job) FROM starts s JOIN escapement.jobs j ON j.key = s.job "
-                                  "WHERE j.id LIKE $1"};
+      constexpr Query kStarted = {
+          "started",
+          "SELECT count(DISTINCT s.job) FROM trial_starts s JOIN escapement.jobs j ON j.key = s.job "
+          "WHERE j.id LIKE $1"};
       return Number(kStarted, like) >= options_.jobs;
     });
     const std::string victim = Victim(like);
@@ -310,9 +312,10 @@ class Trials {
 
   // The pod with most of the round's jobs.
   std::string Victim(const Params& like) {
-    constexpr Query kVictim = {"victim",
-                               "SELECT pod FROM starts s JOIN escapement.jobs j ON j.key = s.job WHERE j.id LIKE $1 "
-                               "GROUP BY pod ORDER BY count(*) DESC LIMIT 1"};
+    constexpr Query kVictim = {
+        "victim",
+        "SELECT pod FROM trial_starts s JOIN escapement.jobs j ON j.key = s.job WHERE j.id LIKE $1 "
+        "GROUP BY pod ORDER BY count(*) DESC LIMIT 1"};
     return std::string(Must(db_->Execute(kVictim, like)).Text(0, 0));
   }
   void AwaitSettled(const Params& like) {
@@ -329,7 +332,7 @@ class Trials {
     const Params pods = Params().AddArray<std::string_view>(names.size(), [&](std::size_t i) { return names[i]; });
     Await("the stopped tasks have tried to write", [&] {
       constexpr Query kOpen = {"open",
-                               "SELECT count(*) FROM starts s WHERE s.pod = ANY ($1) AND NOT EXISTS "
+                               "SELECT count(*) FROM trial_starts s WHERE s.pod = ANY ($1) AND NOT EXISTS "
                                "(SELECT FROM tries t WHERE t.run = s.run)"};
       return Number(kOpen, pods) == 0;
     });
