@@ -24,7 +24,7 @@ _OWNS = "row->owner == session && row->fence == completion.fence;"
 _SAME = "if (!owns || row->present.fire_time != completion.fire_time || row->present.attempt != completion.attempt) {"
 _KEPT = "completion.keep && more && !outdated && row->state == JobState::kActive;"
 _STARTED = "(present.attempt > 1 || present.begun || present.lost > 0 || present.completed_at);"
-_OUTDATED = "if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {"
+_OUTDATED = "if (outdated && (!completion.run || WithoutRun(completion.run->verdict))) {"
 _RESEND = ("    outbox_.insert(outbox_.begin(), std::make_move_iterator(committing_.begin()),\n"
            "                   std::make_move_iterator(committing_.end()));\n    committing_.clear();\n"
            "    // The store is away")
@@ -247,7 +247,7 @@ MISTAKES = [
             "Part(2 * job.jitter, HashOf(job, fire_time, 0))"),
     Mistake("times", "a retry may start after the deadline", _SETTLE, "if (!deadline || due_at < *deadline) {", "if (true) {",
             spare="what waits past its deadline is settled before it starts: only the time of its verdict changes"),
-    Mistake("times", "what was begun has no deadline", _SETTLE, "deadline && now >= *deadline && WasStarted(present)", "false"),
+    Mistake("times", "what was begun has no deadline", _SETTLE, "deadline && now >= *deadline && may_have_run", "false"),
     Mistake("times", "what was not begun has no deadline", _SETTLE,
             "std::max(late_until, expired_until), Verdict", "late_until, Verdict"),
     Mistake("times", "a replaced stretch takes the newest with it", _SETTLE,
@@ -258,10 +258,20 @@ MISTAKES = [
     Mistake("followers", "triggered by a resend, too", _STORE,
             "const bool applied = WasApplied(session, completion);",
             "const bool applied = WasApplied(session, completion);\n"
-            "      if (applied && completion.run && completion.ran) Follow(*completion.ran, *completion.run);"),
+            "      if (applied && completion.run && completion.ran) Follow(completion.key, *completion.ran, *completion.run);"),
     Mistake("followers", "an attempt that is tried again triggers them", "src/job/followers.h",
             "if (settles == 0) return names;", ""),
     Mistake("followers", "what was cancelled does not end", "src/job/followers.h", "verdict == Verdict::kCancelled ||", ""),
+    # --- runs that may overlap
+    Mistake("overlap", "what is handed on is not run", _STORE, "      (void)AddChild(*follower, handed_on",
+            "      if (!handed_on) (void)AddChild(*follower, handed_on"),
+    Mistake("overlap", "what is handed on forgets its fire time", _STORE, "handed_on ? run.fire_time : clock()", "clock()"),
+    Mistake("overlap", "what a removed job hands on is a namesake's", _STORE, "(handed_on && follower->key != key)", "false"),
+    Mistake("overlap", "a pod that died had run what it was to hand on", _SETTLE,
+            "job.overlap != Overlap::kAllow || present.attempt > 1 || present.begun", "true || present.begun"),
+    Mistake("overlap", "a point of an older definition is handed on", "src/job/failures.h",
+            "verdict >= Verdict::kSkippedMisfired;",
+            "verdict >= Verdict::kSkippedMisfired && verdict != Verdict::kHandedOn;"),
     # --- users
     Mistake("users", "a change has no version", _STORE, "    ++row->present.version;\n", ""),
     Mistake("users", "a change applies to the run under way", _STORE,
@@ -273,7 +283,7 @@ MISTAKES = [
             "if (outdated && !completion.run) {\n      row->present = Advance(row->present, completion.next);\n"
             "      row->present.to_plan = true;\n      row->owner.reset();\n"
             "      return {.outcome = CommitOutcome::kApplied, .kept = false, .error = {}};\n    }\n"
-            "    if (outdated && IsSkip(completion.run->verdict)) {"),
+            "    if (outdated && WithoutRun(completion.run->verdict)) {"),
     Mistake("users", "an outdated run forgets the plan to make", _STORE, "    row->present.to_plan = outdated;\n", ""),
     Mistake("users", "an outdated run leaves the row at the old version's next point", _STORE,
             "      row->present.fire_time = completion.fire_time;\n", ""),
@@ -297,8 +307,8 @@ MISTAKES = [
             "if (!more && !outdated && row->state != JobState::kRemoved)", "if (!more && !outdated)"),
     Mistake("users", "fences of an id begin again", _STORE, "return std::max(ToMicros(now) / 1000, greatest_fence + 1);",
             "return ToMicros(now) > 0 ? 1 : 0;"),
-    Mistake("users", "a trigger settles a point of its parent", _STORE, "    Insert(*child, now, parent.key);\n",
-            "    Insert(*child, now, parent.key);\n    Row& job = *Find(parent.key);\n"
+    Mistake("users", "a trigger settles a point of its parent", _STORE, "    Insert(*child, clock(), parent.key);\n",
+            "    Insert(*child, clock(), parent.key);\n    Row& job = *Find(parent.key);\n"
             "    const Change change(*this, job);\n"
             "    if (const auto next = job.definition->schedule.AnchoredAt(job.present.created_at)"
             ".Next(job.present.fire_time)) {\n"

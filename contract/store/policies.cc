@@ -86,6 +86,18 @@ const PolicyRow kPolicyRows[] = {
      .late = LatePolicy::kSkip,
      .overlap = Overlap::kReplace,
      .verdicts = "skipped: misfired 4"},
+    {.name = "on time, allow",
+     .situation = Situation::kOnTime,
+     .overlap = Overlap::kAllow,
+     .verdicts = "handed on 1, succeeded 1"},
+    {.name = "late by more, allow and run_once",
+     .situation = Situation::kLateByMore,
+     .overlap = Overlap::kAllow,
+     .verdicts = "skipped: misfired 3, handed on 1, succeeded 1"},
+    {.name = "overlapping, allow",
+     .situation = Situation::kOverlapping,
+     .overlap = Overlap::kAllow,
+     .verdicts = "handed on 1, succeeded 1, handed on 1, succeeded 1, handed on 1, succeeded 1"},
     {.name = "overlapping, skip",
      .situation = Situation::kOverlapping,
      .late = LatePolicy::kSkip,
@@ -129,6 +141,7 @@ const PolicyRow kPolicyRows[] = {
 
 std::string InWords(std::vector<RunInfo> runs) {
   std::reverse(runs.begin(), runs.end());
+  std::stable_sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.fire_time < b.fire_time; });
   std::string words;
   for (const RunInfo& run : runs) {
     words += fmt::format("{}{} {}", words.empty() ? "" : ", ", VerdictName(run.verdict), run.settles);
@@ -174,6 +187,12 @@ TEST_P(StoreContract, EachPolicyGivesTheVerdictsOfTheTable) {
       case Situation::kOverlapping:
         if (row.overlap == Overlap::kWait) {
           run(first + hours(2) + minutes(30), Verdict::kSucceeded);
+        } else if (row.overlap == Overlap::kAllow) {
+          for (int i = 0; i < 3; ++i) {
+            now = first + i * hours(1) + seconds(1);
+            settle(*SettleBeforeStart(definition, job.present, now));
+          }
+          now += minutes(30);
         } else {  // a pod tells the run to stop when the next point has come
           run(first + hours(1), Verdict::kCancelled);
           ASSERT_FALSE(SettleBeforeStart(definition, job.present, now));
@@ -201,6 +220,9 @@ TEST_P(StoreContract, EachPolicyGivesTheVerdictsOfTheTable) {
       }
     }
     EXPECT_GT(job.present.fire_time, now);
+    if (row.overlap == Overlap::kAllow) {  // the runs that it was handed on to
+      for (const ClaimedJob& child : Claim(session)) Commit(session, Finish(child));
+    }
     EXPECT_EQ(InWords(Runs(row.name)), row.verdicts);
     ExpectTheLawHolds(AuditLedgerOf(*store_));
     Must(store_->EndSession(session));

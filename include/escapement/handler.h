@@ -5,6 +5,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <utility>
 
 #include "escapement/job.h"
 #include "escapement/status.h"
@@ -19,6 +20,13 @@ struct RunContext {
   std::int64_t fence = 0;     // grows at every change of ownership of the job: hand it to what must refuse a stale run
   std::int64_t job_key = 0;   // of this creation of the job in its store; never used again, while ids can be
   std::stop_token cancelled;  // asked to stop: timeout, shutdown, or ownership lost
+
+  // Tells others how far the run has come: `part` from 0 to 1, and a word about it. Cheap, thread-safe, and nothing that
+  // a run waits for: the pod sends the last of each run with its heartbeat. Does nothing once the run has ended.
+  void Progress(double part, std::string note = {}) const {
+    if (on_progress) on_progress(part, std::move(note));
+  }
+  std::function<void(double part, std::string note)> on_progress = {};
 
   // This run's name in its store, "KEY.FENCE.FIRE_TIME.ATTEMPT" (microseconds since 1970). In PostgreSQL, for the SQL
   // functions escapement.check_fence and escapement.complete; docs/effects.md tells what they are for.

@@ -24,6 +24,7 @@ enum class Verdict : std::int16_t {
   kSkippedMisfired = 6,    // too late by the job's late policy
   kSkippedOverlapped = 7,  // the previous run was still going
   kSkippedPaused = 8,      // the job was paused
+  kHandedOn = 9,           // overlap allowed: settled by a triggered run of its own, which came with this row
 };
 std::string_view VerdictName(Verdict verdict);  // "succeeded", "timed out", "skipped: misfired", ...
 
@@ -55,8 +56,9 @@ struct RetryPolicy {
   friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
-// What becomes of a run when the job's next occurrence is due: it goes on and the next one waits, or it is cancelled.
-enum class Overlap { kWait, kReplace };
+// What becomes of a run when the job's next occurrence is due: it goes on and the next one waits; or it is cancelled; or
+// it goes on and the next one runs beside it, for then each occurrence is handed on to a triggered run of its own.
+enum class Overlap { kWait, kReplace, kAllow };
 
 // Of all jobs with this key, no more than `slots` run at the same time, on all pods together. A mutex has one slot.
 struct ConcurrencyLimit {
@@ -102,6 +104,9 @@ struct JobDefinition {
   std::vector<std::string> on_success = {};
   std::vector<std::string> on_failure = {};
   std::vector<std::string> on_end = {};
+  // While a job with this key is there and not finished, or was created less than `unique_for` ago, no other is created.
+  std::string unique = {};  // 1 to 200 bytes of UTF-8 without control characters; empty: none
+  Duration unique_for{0};
   // Of the same meaning: a late policy that is left out is the usual one.
   friend bool operator==(const JobDefinition& a, const JobDefinition& b);
 };
@@ -109,7 +114,8 @@ struct JobDefinition {
 // kInvalidArgument naming the field, what is wrong with it and what would be right.
 [[nodiscard]] Status Validate(const JobDefinition& definition);
 
-enum class EnqueueOutcome { kCreated, kUpdated, kUnchanged };
+// kHeld: another job holds the unique key, and nothing was created or changed.
+enum class EnqueueOutcome { kCreated, kUpdated, kUnchanged, kHeld };
 
 // A job as it stands.
 struct JobInfo {
@@ -144,6 +150,19 @@ struct RunInfo {
   bool triggered = false;  // a run that a user asked for, beside the schedule: it settles none of the job's points
   friend bool operator==(const RunInfo&, const RunInfo&) = default;
 };
+
+// How far a run has come, as its task told.
+struct RunProgress {
+  std::string job_id;
+  Instant fire_time;
+  int attempt = 1;
+  double part = 0;    // 0 to 1
+  std::string note;   // at most kNoteLimit bytes of UTF-8
+  Instant told_at;    // by the store's clock, as its pod saw it
+  std::string pod = {};
+  friend bool operator==(const RunProgress&, const RunProgress&) = default;
+};
+inline constexpr std::size_t kNoteLimit = 200;
 
 inline constexpr std::size_t kOutputLimit = 16 * 1024;  // bytes of a task's output that the history keeps
 

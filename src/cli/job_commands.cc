@@ -168,8 +168,8 @@ The words after -- reach the program as they are: no shell is involved. Says cre
   AddDuration(add, "--jitter", &o->jitter, "Each occurrence starts later by its own part of this (0s)");
   AddDuration(add, "--flex", &o->flex, "All occurrences start later by one part of this: jobs spread evenly (0s)");
   add->add_option("--overlap", o->overlap,
-                  "A run that goes on when the next is due: wait for its end, or replace it (wait)")
-      ->check([](const std::string& s) { return OverlapByName(s) ? "" : "must be wait or replace"; })
+                  "A run that goes on when the next is due: wait for its end, replace it, or allow both (wait)")
+      ->check([](const std::string& s) { return OverlapByName(s) ? "" : "must be wait, replace or allow"; })
       ->type_name("POLICY");
   const auto followers = [&](const char* name, std::vector<std::string>* names, const char* help) {
     add->add_option(name, *names, help)->type_name("JOB")->allow_extra_args(false);

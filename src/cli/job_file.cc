@@ -80,7 +80,7 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "on_end") return Put(value.Texts(name), &job->on_end);
   if (name == "jitter") return Put(value.Time(name), &job->jitter);
   if (name == "flex") return Put(value.Time(name), &job->flex);
-  if (name == "overlap") return PutName(name, value, OverlapByName, "wait or replace", &job->overlap);
+  if (name == "overlap") return PutName(name, value, OverlapByName, "wait, replace or allow", &job->overlap);
   if (name == "priority") return Put(value.Int(name), &job->priority);
   if (name == "timeout") return Put(value.Time(name), &job->timeout);
   if (name == "max_attempts") return Put(value.Int(name), &job->retry.max_attempts);

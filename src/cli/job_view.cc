@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kLateNames = {"skip", "run_once", "run_all"};
 constexpr std::array<std::string_view, 2> kDeliveryNames = {"at_least_once", "at_most_once"};
-constexpr std::array<std::string_view, 2> kOverlapNames = {"wait", "replace"};
+constexpr std::array<std::string_view, 3> kOverlapNames = {"wait", "replace", "allow"};
 constexpr std::array<std::string_view, 3> kRetryOnNames = {"any", "failed", "timed_out"};
 
 template <typename Enum, std::size_t kSize>

@@ -43,6 +43,15 @@ std::optional<WhyAnswer> FromHistory(const std::vector<RunInfo>& runs) {
   return answer;
 }
 
+// The answer is in the run of its own that came of it. `runs`: that one's rows are among them.
+void TellHandedOn(std::vector<RunInfo> runs, WhyAnswer& answer) {
+  std::vector<RunInfo> own;
+  std::copy_if(runs.begin(), runs.end(), std::back_inserter(own), [](const RunInfo& r) { return r.triggered; });
+  const auto run = FromHistory(own);
+  answer.text = "handed on to a run of its own: " + (run ? run->text : "not settled yet");
+  answer.runs = std::move(runs);
+}
+
 WhyAnswer OfPresent(const JobInfo& job, std::vector<RunInfo> runs, Instant now) {
   WhyAnswer answer{.kind = Kind::kToCome, .text = {}, .runs = std::move(runs), .before = {}, .after = {}};
   const Instant instant = *job.fire_time;
@@ -108,7 +117,10 @@ WhyAnswer Explain(const JobInfo& job, std::vector<RunInfo> runs, Instant instant
   std::vector<RunInfo> of_schedule;
   std::copy_if(runs.begin(), runs.end(), std::back_inserter(of_schedule),
                [](const RunInfo& r) { return !r.triggered; });
-  if (auto answer = FromHistory(of_schedule)) return *std::move(answer);
+  if (auto answer = FromHistory(of_schedule)) {
+    if (of_schedule.back().verdict == Verdict::kHandedOn) TellHandedOn(std::move(runs), *answer);
+    return *std::move(answer);
+  }
   if (of_schedule.empty() && !runs.empty() && !on_grid) {
     WhyAnswer answer = Simple(Kind::kSettled, fmt::format("triggered by a user: {}", VerdictName(runs.back().verdict)));
     answer.runs = std::move(runs);

@@ -46,7 +46,10 @@ constexpr std::size_t kSlotBatch = 200;  // that are renewed or freed in one cal
 constexpr Duration kStartDelay = milliseconds(100);
 constexpr const char* kRefusedText = "(the store refused the text of the error)";
 
-bool IsRun(const Completion& c) { return c.run && c.run->started_at.has_value(); }
+// Or hands one on.
+bool IsRun(const Completion& c) {
+  return c.run && (c.run->started_at.has_value() || c.run->verdict == Verdict::kHandedOn);
+}
 
 bool IsLimited(const JobDefinition& job) { return !job.limits.empty() || !job.rates.empty(); }
 
@@ -685,6 +688,10 @@ void Pod::OnAnswer(BootTime now, const Completion& c, const CommitAnswer& answer
     case CommitOutcome::kApplied:
     case CommitOutcome::kAlreadyApplied:
       ++counters_.committed;
+      // What it triggered is due.
+      if (c.run && c.ran && !FollowersOf(*c.ran, c.run->verdict, c.run->settles).empty()) {
+        next_claim_ = std::min(next_claim_, now);
+      }
       if (!held_still) return;
       --it->second.uncommitted;
       if (IsRun(c)) --it->second.uncommitted_runs;

@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::json;  // keeps members sorted by name: that makes the text canonical
 
 constexpr std::int64_t kFormat = 1;
-constexpr std::array<std::pair<std::string_view, Verdict>, 8> kVerdicts = {
+constexpr std::array<std::pair<std::string_view, Verdict>, 9> kVerdicts = {
     {{"succeeded", Verdict::kSucceeded},
      {"failed", Verdict::kFailed},
      {"timed_out", Verdict::kTimedOut},
@@ -25,7 +25,8 @@ constexpr std::array<std::pair<std::string_view, Verdict>, 8> kVerdicts = {
      {"lost", Verdict::kLost},
      {"skipped_misfired", Verdict::kSkippedMisfired},
      {"skipped_overlapped", Verdict::kSkippedOverlapped},
-     {"skipped_paused", Verdict::kSkippedPaused}}};
+     {"skipped_paused", Verdict::kSkippedPaused},
+     {"handed_on", Verdict::kHandedOn}}};
 constexpr std::array<std::pair<std::string_view, JobState>, 3> kStates = {
     {{"active", JobState::kActive}, {"paused", JobState::kPaused}, {"finished", JobState::kFinished}}};
 

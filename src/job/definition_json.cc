@@ -16,7 +16,7 @@ using Json = nlohmann::json;  // keeps members sorted by name: that makes the te
 
 constexpr std::string_view kLateNames[] = {"skip", "run_once", "run_all"};
 constexpr std::string_view kDeliveryNames[] = {"at_least_once", "at_most_once"};
-constexpr std::string_view kOverlapNames[] = {"wait", "replace"};
+constexpr std::string_view kOverlapNames[] = {"wait", "replace", "allow"};
 constexpr std::string_view kRetryOnNames[] = {"any", "failed", "timed_out"};
 
 tl::unexpected<Error> Bad(std::string message) {
@@ -130,6 +130,8 @@ bool ReadMember(const std::string& name, const Json& value, JobDefinition& job) 
   if (name == "pause_after") return Read(value, job.pause_after);
   if (name == "limits") return Read(value, job.limits);
   if (name == "rates") return Read(value, job.rates);
+  if (name == "unique") return Read(value, job.unique);
+  if (name == "unique_for_us") return Read(value, job.unique_for);
   return false;
 }
 
@@ -171,6 +173,8 @@ std::string DefinitionToJson(const JobDefinition& job) {
   put("on_end", job.on_end, plain.on_end);
   put("overlap", kOverlapNames[static_cast<std::size_t>(job.overlap)], kOverlapNames[0]);
   put("pause_after", job.pause_after, plain.pause_after);
+  put("unique", job.unique, plain.unique);
+  put("unique_for_us", job.unique_for.count(), plain.unique_for.count());
   for (const ConcurrencyLimit& limit : job.limits) json["limits"][limit.key] = limit.slots;
   for (const RateLimit& rate : job.rates) {
     json["rates"][rate.key] = {{"starts", rate.starts}, {"per_us", rate.per.count()}};

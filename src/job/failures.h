@@ -9,6 +9,9 @@
 
 namespace escapement {
 
+// Settled without a run, so that a change of definition that came first undoes it.
+inline bool WithoutRun(Verdict verdict) { return verdict >= Verdict::kSkippedMisfired; }
+
 // An occurrence that ended so, and not only an attempt at it, has failed for good.
 inline bool FailedForGood(Verdict verdict, std::int64_t settles) {
   return settles > 0 && (verdict == Verdict::kFailed || verdict == Verdict::kTimedOut || verdict == Verdict::kLost);

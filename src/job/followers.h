@@ -12,11 +12,13 @@
 
 namespace escapement {
 
+// Something is triggered when an occurrence of it is settled so or so.
 inline bool HasFollowers(const JobDefinition& job) {
-  return !job.on_success.empty() || !job.on_failure.empty() || !job.on_end.empty();
+  return !job.on_success.empty() || !job.on_failure.empty() || !job.on_end.empty() || job.overlap == Overlap::kAllow;
 }
 
-// The jobs to be triggered with this row of history, each once.
+// The jobs to be triggered with this row of history, each once. An occurrence that is handed on triggers its own job,
+// and that run has its fire time; what runs after the job comes when that has ended.
 inline std::vector<std::string> FollowersOf(const JobDefinition& job, Verdict verdict, std::int64_t settles) {
   std::vector<std::string> names;
   const auto add = [&names](const std::vector<std::string>& more) {
@@ -25,6 +27,7 @@ inline std::vector<std::string> FollowersOf(const JobDefinition& job, Verdict ve
     }
   };
   if (settles == 0) return names;
+  if (verdict == Verdict::kHandedOn) return {job.id};
   if (verdict == Verdict::kSucceeded) add(job.on_success);
   if (FailedForGood(verdict, settles)) add(job.on_failure);
   if (verdict == Verdict::kSucceeded || verdict == Verdict::kCancelled || FailedForGood(verdict, settles)) {

@@ -153,9 +153,20 @@ Status Check(const JobDefinition& job) {
   if (status) status = CheckFollowerNames("on_success", job, job.on_success);
   if (status) status = CheckFollowerNames("on_failure", job, job.on_failure);
   if (status) status = CheckFollowerNames("on_end", job, job.on_end);
-  if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 1);
+  if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 2);
   if (status && job.overlap == Overlap::kReplace && DelayOf(job.schedule)) {
     status = Bad("overlap", "'replace' needs points that come while a run goes on: after a delay none does");
+  }
+  if (status && job.overlap == Overlap::kAllow && DelayOf(job.schedule)) {
+    status = Bad("overlap", "'allow' needs points that come while a run goes on: after a delay none does");
+  }
+  if (status && job.overlap == Overlap::kAllow && job.pause_after > 0) {
+    status = Bad("pause_after", "counts what a job's occurrences came to: with overlap 'allow' they are handed on");
+  }
+  if (status && !job.unique.empty()) status = CheckName("unique", job.unique);
+  if (status) status = CheckDuration("unique_for", job.unique_for);
+  if (status && job.unique.empty() && job.unique_for > Duration::zero()) {
+    status = Bad("unique_for", "is the time for which a key is held: set the key, `unique`, too");
   }
   if (status) status = CheckRange("lost_limit", job.lost_limit, 1, 10'000);
   if (status) status = CheckRange("pause_after", job.pause_after, 0, 10'000);
@@ -175,6 +186,7 @@ std::string_view VerdictName(Verdict verdict) {
     case Verdict::kSkippedMisfired: return "skipped: misfired";
     case Verdict::kSkippedOverlapped: return "skipped: overlapped";
     case Verdict::kSkippedPaused: return "skipped: paused";
+    case Verdict::kHandedOn: return "handed on";
   }
   return "unknown";
 }

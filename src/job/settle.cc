@@ -77,6 +77,12 @@ bool IsTriedAgain(const JobDefinition& job, const Present& present, Verdict verd
           (verdict == Verdict::kTimedOut && job.retry.on != RetryOn::kFailed));
 }
 
+// Of what is to be handed on nothing ran, though its pod died: but for what was begun before the job allowed it.
+bool MayHaveRun(const JobDefinition& job, const Present& present) {
+  return WasStarted(present) &&
+         (job.overlap != Overlap::kAllow || present.attempt > 1 || present.begun || present.completed_at);
+}
+
 // A number of [0, size) by 64 even bits.
 Duration Part(Duration size, std::uint64_t bits) {
   __extension__ using Wide = unsigned __int128;
@@ -155,10 +161,11 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
   if (job.delivery == Delivery::kAtMostOnce && present.begun) {
     return Settle(job, present, {.verdict = Verdict::kLost, .error = "its pod died after the run had begun"}, now);
   }
-  if (job.delivery == Delivery::kAtLeastOnce && present.lost >= job.lost_limit) {
+  const bool may_have_run = MayHaveRun(job, present);
+  if (job.delivery == Delivery::kAtLeastOnce && present.lost >= job.lost_limit && may_have_run) {
     return Settle(job, present, {.verdict = Verdict::kLost, .error = "too many pods died with it"}, now);
   }
-  if (const auto deadline = DeadlineOf(job, present.fire_time); deadline && now >= *deadline && WasStarted(present)) {
+  if (const auto deadline = DeadlineOf(job, present.fire_time); deadline && now >= *deadline && may_have_run) {
     return Settle(job, present,
                   {.verdict = Verdict::kTimedOut, .error = "its deadline passed before it could start again"}, now);
   }
@@ -171,7 +178,7 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
                                .failures = present.failures}};
   }
   const bool replaces = job.overlap == Overlap::kReplace;
-  if (WasStarted(present)) {
+  if (may_have_run) {
     const auto next = replaces ? GridOf(job, present).Next(present.fire_time) : std::nullopt;
     if (!next || *next > now) return std::nullopt;
     return Settle(job, present, {.verdict = Verdict::kCancelled, .error = std::string(kReplacedText)}, now);
@@ -180,20 +187,24 @@ std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Pres
   // What could only start after its deadline is skipped, as what is late.
   const Instant expired_until = job.deadline > Duration::zero() ? now - job.deadline + Duration(1) : late_until;
   auto skipped = SkipStretch(job, present, std::max(late_until, expired_until), Verdict::kSkippedMisfired);
+  if (!skipped && job.overlap == Overlap::kAllow) return Settle(job, present, {.verdict = Verdict::kHandedOn}, now);
   if (skipped || !replaces) return skipped;
   // Of what is due by now only the newest is run.
   const auto newest = GridOf(job, present).Last(now - PlacedLater(present) + Duration(1));
   return newest ? SkipStretch(job, present, *newest, Verdict::kSkippedOverlapped) : std::nullopt;
 }
 
-Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
+Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant fire_time,
                                           const std::optional<std::string>& payload) {
-  auto at = Schedule::At(now);
+  auto at = Schedule::At(fire_time);
   if (!at) return tl::unexpected(at.error());
   JobDefinition child = job;
   child.schedule = *std::move(at);
   child.jitter = child.flex = Duration::zero();  // at once
   child.pause_after = 0;                         // it is over with its only occurrence
+  child.overlap = Overlap::kWait;                // as well
+  child.unique.clear();                          // the job itself holds the key
+  child.unique_for = Duration::zero();
   if (payload) child.payload = *payload;
   if (const Status valid = Validate(child); !valid) return tl::unexpected(valid.error());
   return child;

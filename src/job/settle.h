@@ -75,16 +75,16 @@ Settlement Settle(const JobDefinition& job, const Present& present, const Outcom
 
 // What must be settled before the job's occurrence may start at store time `now`, if anything: a new plan after a
 // change of definition, an occurrence that its task completed, one lost with its pod, one past its deadline or
-// replaced by the next, a stretch that is too late. Apply it and ask again.
+// replaced by the next, a stretch that is too late, one that is handed on to a run of its own. Apply it and ask again.
 std::optional<Settlement> SettleBeforeStart(const JobDefinition& job, const Present& present, Instant now);
 
 // The stretch of points in [present.fire_time, until) as one row with this verdict, and the plan after it.
 // None when there is no point.
 std::optional<Settlement> SkipStretch(const JobDefinition& job, const Present& present, Instant until, Verdict verdict);
 
-// The definition of a child row that runs `job` once more at `now`, with a payload of its own if one is given.
+// The definition of a child row that runs `job` once more at `fire_time`, with a payload of its own if one is given.
 // kInvalidArgument for a payload that no job may have.
-Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant now,
+Result<JobDefinition> TriggeredDefinition(const JobDefinition& job, Instant fire_time,
                                           const std::optional<std::string>& payload);
 
 inline constexpr std::string_view kReplacedText = "replaced: the next occurrence was due";

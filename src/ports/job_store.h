@@ -37,6 +37,7 @@ struct BeatRequest {
   SessionId session = 0;
   double rate = 0;
   std::int64_t owned = 0;
+  std::vector<RunProgress> progress = {};  // of all its runs that told of any, in place of what it sent before
 };
 
 // A run that a user asked to cancel.
@@ -200,6 +201,8 @@ class JobStore {
   virtual Result<JobInfo> Get(const std::string& id) = 0;
   virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
   virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
+  // What live sessions sent with their last beat; of one job, or of all (no id).
+  virtual Result<std::vector<RunProgress>> Progress(const std::string& job_id) = 0;
   virtual Result<StoreStats> Stats() = 0;
   virtual Result<std::vector<PodInfo>> Pods() = 0;
   virtual Result<Audit> AuditWindow(const std::string& id_prefix, Instant from, Instant to) = 0;

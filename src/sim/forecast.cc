@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <deque>
+#include <memory>
 #include <queue>
 #include <random>
 
@@ -49,7 +51,10 @@ enum class Phase {
   kDone,         // no more points in the window
 };
 
+// A job, or the run of its own that an occurrence was handed on to: then its number is another than its job's.
 struct Job {
+  std::uint32_t number;
+  std::uint32_t of;  // the job whose forecast it is
   const JobDefinition* definition = nullptr;
   const std::vector<Duration>* durations = nullptr;
   Schedule grid;
@@ -67,6 +72,8 @@ struct Job {
   Instant started, finished;              // of the last attempt
   Instant busy_since;                     // it ran from then until `finished`, with no pause but for retries
   bool behind = false;                    // later than it ever is without faults, and due again before its run ends
+  std::unique_ptr<JobDefinition> alone;   // of its occurrences that are handed on: without points of its own
+  std::vector<std::uint32_t> spare = {};  // runs of their own that are over
 };
 
 enum class EventKind : std::uint8_t { kFinish, kFault, kDue };  // in the order in which those of one instant happen
@@ -121,6 +128,7 @@ class Simulation {
   void Start(Job& job, Instant now);
   void StartReady(Instant now);
   void Record(Job& job, const RunRecord& settled, Instant now);
+  void HandOn(Job& job, Instant now);
   void EndAttempt(Job& job, Instant now);
   void Commit(Job& job, Instant now);
   void Proceed(Job& job, const Plan& next, Instant now);
@@ -142,17 +150,17 @@ class Simulation {
     behind_ += (behind ? 1 : 0) - (job.behind ? 1 : 0);
     job.behind = behind;
   }
-  std::uint32_t IndexOf(const Job& job) const { return static_cast<std::uint32_t>(&job - jobs_.data()); }
   // Decides the place in a flex window. What is told of a job does not hold its key: the order stands for it.
-  JobKey KeyOf(const Job& job) const { return static_cast<JobKey>(IndexOf(job)) + 1; }
-  JobForecast& Of(const Job& job) { return out_.jobs[IndexOf(job)]; }
+  static JobKey KeyOf(const Job& job) { return static_cast<JobKey>(job.number) + 1; }
+  static bool IsAlone(const Job& job) { return job.number != job.of; }
+  JobForecast& Of(const Job& job) { return out_.jobs[job.of]; }
   std::size_t HourOf(Instant t) const { return static_cast<std::size_t>((t - out_.first_hour) / kHour); }
   std::int64_t FreeSlots() const { return std::int64_t{alive_} * options_.max_running - running_; }
 
   const ForecastOptions& options_;
   const std::vector<JobForecast>* const normal_;
   Forecast out_;
-  std::vector<Job> jobs_;
+  std::deque<Job> jobs_;  // they stay where they are
   std::priority_queue<Event> events_;
   std::priority_queue<ReadyEntry> ready_;
   std::int64_t waiting_ = 0;   // valid entries of ready_
@@ -179,7 +187,6 @@ Simulation::Simulation(const std::vector<ForecastJob>& jobs, const ForecastOptio
   out_.slots = std::int64_t{options.pods} * options.max_running;
   out_.peak_at = options.from;
   out_.jobs.resize(jobs.size());
-  jobs_.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) Add(jobs[i], i);
   if (normal == nullptr) return;
   for (std::uint32_t i = 0; i < options.faults.size(); ++i) {
@@ -191,9 +198,12 @@ Simulation::Simulation(const std::vector<ForecastJob>& jobs, const ForecastOptio
 
 void Simulation::Add(const ForecastJob& given, std::size_t index) {
   const Instant cursor = std::max(given.cursor, options_.from - Duration(1));
+  const auto number = static_cast<std::uint32_t>(index);
   std::seed_seq seed{static_cast<std::uint32_t>(options_.seed), static_cast<std::uint32_t>(options_.seed >> 32),
-                     static_cast<std::uint32_t>(index)};
-  Job job{.definition = &given.definition,
+                     number};
+  Job job{.number = number,
+          .of = number,
+          .definition = &given.definition,
           .durations = &given.durations,
           .grid = given.definition.schedule.AnchoredAt(given.created_at),
           .delayed = DelayOf(given.definition.schedule).has_value(),
@@ -218,7 +228,7 @@ void Simulation::Add(const ForecastJob& given, std::size_t index) {
 // The job is looked at again at `at`.
 void Simulation::Expect(Job& job, Instant at) {
   job.phase = Phase::kWaiting;
-  events_.push({at, EventKind::kDue, IndexOf(job), ++job.mark});
+  events_.push({at, EventKind::kDue, job.number, ++job.mark});
 }
 
 void Simulation::Run(Instant until, const std::function<void(double)>& progress) {
@@ -275,7 +285,11 @@ void Simulation::StartReady(Instant now) {
     const bool plain = job.definition->overlap == Overlap::kWait && job.definition->deadline == Duration(0);
     if (!plain || p.begun || p.lost > 0 || now - p.fire_time > job.late_threshold) {  // else nothing is to be decided
       if (const auto settlement = SettleBeforeStart(*job.definition, p, now)) {
-        if (settlement->run) Record(job, *settlement->run, now);
+        if (settlement->run && settlement->run->verdict == Verdict::kHandedOn) {
+          HandOn(job, now);
+        } else if (settlement->run) {
+          Record(job, *settlement->run, now);
+        }
         Proceed(job, settlement->next, now);
         continue;
       }
@@ -292,7 +306,9 @@ void Simulation::Start(Job& job, Instant now) {
     job.started_once = true;
     if (now != job.finished) job.busy_since = now;
     ++forecast.started;
-    const Duration lateness = now - StartAt(*job.definition, KeyOf(job), job.present.fire_time);
+    const Instant start_at =
+        IsAlone(job) ? job.present.due_at : StartAt(*job.definition, KeyOf(job), job.present.fire_time);
+    const Duration lateness = now - start_at;
     out_.lateness.Add(lateness);
     if (lateness > forecast.lateness_max) {
       forecast.lateness_max = lateness;
@@ -331,8 +347,8 @@ void Simulation::Start(Job& job, Instant now) {
       at_most(std::max(StartAt(*job.definition, KeyOf(job), *next) - now, Duration(1)), Verdict::kCancelled);
     }
   }
-  if (normal_ != nullptr && job.present.attempt == 1) {
-    const bool late = now - job.present.due_at > (*normal_)[IndexOf(job)].lateness_max;
+  if (normal_ != nullptr && job.present.attempt == 1 && !IsAlone(job)) {
+    const bool late = now - job.present.due_at > (*normal_)[job.number].lateness_max;
     const auto again = late && !job.delayed ? job.grid.Next(job.present.fire_time) : std::nullopt;
     SetBehind(job, again && *again < now + duration);
   }
@@ -348,7 +364,7 @@ void Simulation::Start(Job& job, Instant now) {
     out_.peak_at = now;
   }
   out_.hours[hour_].peak = std::max(out_.hours[hour_].peak, running_);
-  events_.push({now + duration, EventKind::kFinish, IndexOf(job), ++job.mark});
+  events_.push({now + duration, EventKind::kFinish, job.number, ++job.mark});
 }
 
 // Pods take turns; one of them has a free slot.
@@ -389,6 +405,31 @@ void Simulation::Record(Job& job, const RunRecord& settled, Instant now) {
   }
 }
 
+// The present occurrence is to run by itself, now.
+void Simulation::HandOn(Job& job, Instant now) {
+  if (!job.alone) {
+    job.alone = std::make_unique<JobDefinition>(*TriggeredDefinition(*job.definition, now, std::nullopt));
+    job.alone->schedule = Schedule::Manual();
+  }
+  if (job.spare.empty()) {
+    job.spare.push_back(static_cast<std::uint32_t>(jobs_.size()));
+    jobs_.push_back({.number = job.spare.back(),
+                     .of = job.number,
+                     .definition = job.alone.get(),
+                     .durations = job.durations,
+                     .grid = Schedule::Manual(),
+                     .delayed = false,
+                     .late_threshold = LateThreshold(*job.alone),
+                     .random = std::minstd_rand(job.random()),
+                     .alone = {}});
+  }
+  Job& run = jobs_[job.spare.back()];
+  job.spare.pop_back();
+  const Present& p = job.present;
+  run.present = {.created_at = now, .cursor = p.fire_time - Duration(1), .fire_time = p.fire_time, .due_at = p.due_at};
+  Expect(run, now);
+}
+
 // The attempt is over, whatever becomes of it: its slot is free.
 void Simulation::EndAttempt(Job& job, Instant now) {
   job.finished = now;
@@ -403,7 +444,7 @@ void Simulation::EndAttempt(Job& job, Instant now) {
     begin = end;
   }
   const Instant after = std::max(job.started, job.present.fire_time + Duration(1));
-  if (!job.delayed) forecast.overlaps += job.grid.Count(after, now);
+  if (!job.delayed) forecast.overlaps += jobs_[job.of].grid.Count(after, now);
 }
 
 void Simulation::Commit(Job& job, Instant now) {
@@ -424,6 +465,7 @@ void Simulation::Proceed(Job& job, const Plan& next, Instant now) {
     job.phase = Phase::kDone;
     ++job.mark;
     SetBehind(job, false);
+    if (IsAlone(job)) jobs_[job.of].spare.push_back(job.number);
     return;
   }
   if (job.present.attempt == 1 && job.present.due_at == job.present.fire_time) {
@@ -504,8 +546,9 @@ void Simulation::Close(Instant now) {
     JobForecast& forecast = Of(job);
     if (job.phase != Phase::kDone) {
       if (job.phase == Phase::kRunning) EndAttempt(job, now);
-      const std::int64_t left = job.delayed ? 1 : job.grid.Count(job.present.fire_time, options_.to);
-      forecast.waiting = left - (job.started_once ? 1 : 0);
+      const bool one = job.delayed || IsAlone(job);
+      const std::int64_t left = one ? 1 : job.grid.Count(job.present.fire_time, options_.to);
+      forecast.waiting += left - (job.started_once ? 1 : 0);
     }
     if (job.delayed) forecast.points = forecast.started + forecast.skipped + forecast.waiting;
   }

@@ -84,7 +84,7 @@ Planned Version(const JobDefinition& original, const Grid& grid, int version, st
   static constexpr Duration kIntervals[] = {milliseconds(250), milliseconds(700), seconds(2)};
   const Duration interval = kIntervals[chance.Below(3)];
   const Duration phase = chance.UpTo(interval - Duration(1));
-  const FirstGrid changed{interval, phase, chance.Percent(kAfterRuns) && original.overlap != Overlap::kReplace};
+  const FirstGrid changed{interval, phase, chance.Percent(kAfterRuns) && original.overlap == Overlap::kWait};
   Planned planned{original, GridOf(changed)};
   planned.definition.schedule = ScheduleOf(changed);
   planned.definition.payload = std::to_string(version);
@@ -147,6 +147,9 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
     PlanLimits(seed, number, grid.interval, &job);
   } else if (grid.interval == Duration(0) || grid.interval >= seconds(1)) {
     PlanFollowers(seed, number, &job);
+  }
+  if (!HasLimits(seed) && job.overlap == Overlap::kWait && job.pause_after == 0 && !grid.after_runs) {
+    if (more.Percent(20)) job.overlap = Overlap::kAllow;
   }
   return job;
 }

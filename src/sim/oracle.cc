@@ -110,7 +110,10 @@ void Oracle::OnRow(const RowView& view) {
     row.present = p;
     row.fence = view.fence;
     keys_[row.id].insert(view.key);
-    if (row.child) {
+    const auto handed_on = handed_on_.find({row.id, p.fire_time});
+    if (row.child && handed_on != handed_on_.end()) {
+      handed_on_.erase(handed_on);
+    } else if (row.child) {
       auto& asked = to_follow_.contains(row.id) ? to_follow_ : to_trigger_;
       const auto one = asked.find(row.id);
       Check(one != asked.end(), "nothing is triggered unasked", [&] { return row.id; });
@@ -158,6 +161,7 @@ void Oracle::OnRow(const RowView& view) {
   row.later = d.jitter + d.flex;
   row.deadline = d.deadline;
   row.replaces = d.overlap == Overlap::kReplace;
+  row.hands_on = d.overlap == Overlap::kAllow;
   row.on_success = d.on_success;
   row.on_failure = d.on_failure;
   row.on_end = d.on_end;
@@ -263,7 +267,9 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
   Check(run.fire_time > row.settled, "settled once", text);
   Check(attempt > row.last, "one row for each attempt", text);
   row.last = std::max(row.last, {run.last_fire, run.attempt});
-  Check(run.verdict != Verdict::kSkippedMisfired || !WasBegun(row.present), "what was begun is not skipped", text);
+  const bool only_held = row.hands_on && row.present.attempt == 1 && !row.present.begun;  // nothing of it ran
+  Check(run.verdict != Verdict::kSkippedMisfired || !WasBegun(row.present) || only_held,
+        "what was begun is not skipped", text);
   Grid grid = row.grids.back();
   if (grid.after_runs) grid.first = run.fire_time;  // a stretch is as if its runs took no time
   auto next = row.grids.size() == 1 ? grid.After(row.settled) : grid.After(std::max(row.settled, row.changed));
@@ -289,6 +295,14 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
       const auto newer = grid.After(run.last_fire);
       Check(row.replaces && newer && *newer <= now(), "only what is replaced is skipped as overlapped", text);
     }
+    Check((run.verdict == Verdict::kHandedOn) == (row.hands_on && !IsSkip(run.verdict)) || row.grids.size() > 1,
+          "where runs may overlap each is a run of its own", text);
+    if (run.verdict == Verdict::kHandedOn) {
+      Check(row.hands_on && !row.child && run.attempt == 1, "only what may overlap is handed on", text);
+      Check(run.fire_time <= now() || clock_stepped_, "nothing is handed on early", text);
+      Check(!row.present.to_plan, "nothing is handed on after a change of its job", text);
+      if (row.state != JobState::kRemoved) handed_on_.insert({row.id, run.fire_time});
+    }
     row.failed = run.verdict == Verdict::kFailed || run.verdict == Verdict::kTimedOut || run.verdict == Verdict::kLost;
     if (row.failed) {
       ++row.failures;
@@ -300,7 +314,7 @@ void Oracle::OnRun(JobKey key, SessionId session, Fence fence, const RunInfo& ru
     row.settled_total += run.settles;
     settled_ += run.settles;
   }
-  if (run.settles > 0 && !IsSkip(run.verdict)) Follow(row, run.verdict);
+  if (run.settles > 0 && !IsSkip(run.verdict) && run.verdict != Verdict::kHandedOn) Follow(row, run.verdict);
   if (IsSkip(run.verdict)) skipped_ += run.settles;
   if (run.verdict == Verdict::kLost) ++lost_;
   const auto begun = begun_.find({key, run.fire_time, run.attempt});
@@ -482,6 +496,7 @@ void Oracle::CheckAttended(const std::function<bool(SessionId)>& excused) {
 }
 
 void Oracle::AtEnd(JobStore& store, Instant until, std::size_t pods) {
+  Check(handed_on_.empty(), "what is handed on is run", [&] { return handed_on_.begin()->first; });
   Check(to_follow_.empty(), "what follows is triggered", [&] { return *to_follow_.begin(); });
   for (const auto& [id, keys] : keys_) {
     const auto jobs = std::count_if(keys.begin(), keys.end(), [&](JobKey key) { return !rows_[key].child; });

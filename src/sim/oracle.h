@@ -104,7 +104,7 @@ class Oracle final : public MemoryStoreObserver {
     Duration later{0};                  // than its fire time an occurrence may be meant to start
     std::optional<Duration> flex = {};  // so much later all occurrences start, if nothing else moves them
     Duration deadline{0};
-    bool replaces = false;
+    bool replaces = false, hands_on = false;
     std::vector<std::string> on_success = {}, on_failure = {}, on_end = {};
     Instant settled;               // the last settled point
     Instant changed;               // from here on the last version counts
@@ -151,8 +151,9 @@ class Oracle final : public MemoryStoreObserver {
   bool HoldsSlots(const SimPod& pod, const Running& run) const;
 
   Sink sink_;
-  std::multiset<std::string> to_trigger_;  // users asked for it
-  std::multiset<std::string> to_follow_;   // what they run after has ended
+  std::multiset<std::string> to_trigger_;                     // users asked for it
+  std::multiset<std::string> to_follow_;                      // what they run after has ended
+  std::multiset<std::pair<std::string, Instant>> handed_on_;  // points that are to be runs of their own
   std::map<std::string, Grid> grids_;
   std::map<JobKey, Row> rows_;
   std::map<std::string, std::set<JobKey>> keys_;  // those that are not gone

@@ -50,7 +50,8 @@ OPTIONS = [
     (("--lost-limit", "0"), "lost_limit"), (("--env", "NOVALUE"), "--env"), (("--env", "=x"), "--env"),
     (("--metadata", "tenant"), "--metadata"), (("--metadata", "tenant=" + "x" * 1001), "metadata.tenant"),
     (("--jitter", "2s"), "jitter"), (("--jitter", "-1s"), "-1s"), (("--flex", "1h"), "flex"),
-    (("--overlap", "fight"), "must be wait"), (("--flex", "1s", "--deadline", "1s"), "deadline"),
+    (("--overlap", "fight"), "must be wait"),
+    (("--overlap", "allow", "--pause-after", "3"), "pause_after"), (("--flex", "1s", "--deadline", "1s"), "deadline"),
 ]
 
 # (a member of a job in a file, what the refusal must name)

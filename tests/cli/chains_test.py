@@ -26,6 +26,22 @@ class ChainsTest(program.CliTest):
                          ([("failed", True)], [("succeeded", True)], [("succeeded", True)], []))
         self.assertTrue(self.json("audit")["holds"])
 
+    def test_occurrences_that_may_overlap_run_beside_each_other(self):
+        self.run_cli("add", "wide", "every 1s", "--overlap", "allow", "--", "sleep", "2.5")
+        self.assertEqual(self.json("show", "wide")["definition"]["overlap"], "allow")
+        pod = program.Pod(self)
+        ended = self.wait_for(lambda: [run for run in self.json("runs", "wide") if run["verdict"] == "succeeded"][2:],
+                              "three runs to end")
+        pod.stop()
+        runs = self.json("runs", "wide")
+        self.assertTrue(all(run["triggered"] for run in ended))
+        points = {run["fire_time"] for run in runs if run["verdict"] == "handed_on"}
+        self.assertTrue({run["fire_time"] for run in ended} <= points)
+        spans = sorted((run["started_at"], run["finished_at"]) for run in runs if run["verdict"] == "succeeded")
+        self.assertTrue(any(later[0] < earlier[1] for earlier, later in zip(spans, spans[1:])), spans)
+        self.assertIn("handed on to a run of its own: succeeded", self.run_cli("why", "wide", ended[0]["fire_time"]))
+        self.assertTrue(self.json("audit")["holds"])
+
     def test_circles_and_jobs_that_are_not_there_are_refused(self):
         self.run_cli("add", "c", "manual", "--", "true")
         self.run_cli("add", "b", "manual", "--on-success", "c", "--", "true")

@@ -56,6 +56,18 @@ class SimulateTest(program.CliTest):
         self.assertEqual(hours["peak"], [1] * 24)
         self.assertEqual(out["faults"], [])
 
+    def test_runs_that_may_overlap(self):
+        job = {"schedule": "every 1h anchor=2026-01-01T00:00:00Z", "command": ["true"], "overlap": "allow"}
+        file = self.write("wide.json", json.dumps({"jobs": {"wide": job}}))
+        out = self.simulate("-f", file, "--from", FROM, "--days", 1, "--pods", 1, "--duration", "150m")
+        wide = out["jobs"][0]
+        self.assertEqual((wide["points"], wide["started"], wide["skipped"], wide["lateness_max"]), (24, 24, 0, "0s"))
+        self.assertEqual(wide["overlaps"], 2 * 22 + 1, "two points in each run, but for the last two")
+        self.assertEqual(out["peak"]["running"], 3)
+        one = self.simulate("-f", file, *ONE_SLOT, "--duration", "150m")["jobs"][0]
+        self.assertEqual((one["points"], one["started"]), (24, 10), "the one slot is taken for two and a half hours")
+        self.assertEqual(one["waiting"] + one["skipped"], 14)
+
     def test_a_file_of_json_and_standard_input(self):
         job = {"schedule": "every 1h", "command": ["true"]}
         self.write("jobs.json", json.dumps({"jobs": {"a": job}}, indent=1))

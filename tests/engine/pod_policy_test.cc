@@ -172,6 +172,50 @@ TEST(PodPolicy, OfWhatPassedOnlyTheNewestReplaces) {
   ExpectConserved(world);
 }
 
+TEST(PodPolicy, WhereRunsMayOverlapEachStartsWhenItIsDue) {
+  World world;
+  world.Add("a");
+  world.Add("b");
+  world.task = [](const Started&) { return Task{.duration = seconds(7)}; };
+  JobDefinition job = EveryJob("j", seconds(2));
+  job.overlap = Overlap::kAllow;
+  world.Enqueue({job});
+  world.RunUntil(seconds(60));
+  EXPECT_THAT(world.starts, SizeIs(testing::Ge(28u)));
+  std::set<Instant> fire_times;
+  for (const Started& s : world.starts) {
+    EXPECT_LE(LaterOf(s), milliseconds(50)) << "it is claimed as soon as it was handed on";
+    EXPECT_TRUE(fire_times.insert(s.fire_time).second);
+  }
+  std::map<Verdict, int> verdicts;
+  for (const RunInfo& run : world.Runs("j")) {
+    ++verdicts[run.verdict];
+    EXPECT_EQ(run.triggered, run.verdict == Verdict::kSucceeded);
+  }
+  EXPECT_GE(verdicts[Verdict::kHandedOn], 28);
+  EXPECT_GE(verdicts[Verdict::kSucceeded], 25);
+  EXPECT_THAT(verdicts, SizeIs(2));
+  ExpectConserved(world);
+}
+
+TEST(PodPolicy, WhatFollowsStartsAtOnce) {
+  World world;
+  world.Add("a");
+  world.Enqueue({{.id = "after", .schedule = Schedule::Manual(), .task = "task"}});
+  JobDefinition job = EveryJob("first", seconds(2));
+  job.on_success = {"after"};
+  world.Enqueue({job});
+  world.RunUntil(seconds(60));
+  int followed = 0;
+  for (const Started& s : world.starts) {
+    if (s.job != "after") continue;
+    ++followed;
+    EXPECT_LE(LaterOf(s), milliseconds(50));
+  }
+  EXPECT_GE(followed, 28);
+  ExpectConserved(world);
+}
+
 TEST(PodPolicy, AHighPriorityIsServedFirstAndALowOneIsNotStarved) {
   World world;
   sim::PodSetup setup;

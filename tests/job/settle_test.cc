@@ -509,6 +509,49 @@ TEST(Replace, WhatWasBegunIsCancelledWhenTheNextIsDue) {
   EXPECT_EQ(s->next.fire_time, kNoon + 10s);
 }
 
+TEST(Allow, EachOccurrenceIsHandedOnWhenItIsDue) {
+  JobDefinition job = EveryTenSeconds();
+  job.overlap = Overlap::kAllow;
+  auto s = SettleBeforeStart(job, AtNoon(), kNoon + 1ms);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kHandedOn);
+  EXPECT_EQ(s->run->fire_time, kNoon);
+  EXPECT_EQ(s->run->settles, 1);
+  EXPECT_FALSE(s->run->started_at);
+  EXPECT_EQ(s->next.fire_time, kNoon + 10s);
+  EXPECT_EQ(s->next.attempt, 1);
+  job.late = LatePolicy::kRunOnce;
+  s = SettleBeforeStart(job, AtNoon(), kNoon + 45s);
+  ASSERT_TRUE(s && s->run);
+  EXPECT_EQ(s->run->verdict, Verdict::kSkippedMisfired) << "what is too late comes first";
+}
+
+TEST(Allow, APodThatDiedRanNothingOfIt) {
+  JobDefinition job = EveryTenSeconds();
+  job.overlap = Overlap::kAllow;
+  job.lost_limit = 1;
+  job.deadline = 5s;
+  Present present = AtNoon();
+  present.lost = 3;
+  EXPECT_EQ(SettleBeforeStart(job, present, kNoon + 1s)->run->verdict, Verdict::kHandedOn);
+  EXPECT_EQ(SettleBeforeStart(job, present, kNoon + 6s)->run->verdict, Verdict::kSkippedMisfired);
+  present.attempt = 2;  // from a time when its runs did not overlap
+  EXPECT_EQ(SettleBeforeStart(job, present, kNoon + 1s)->run->verdict, Verdict::kLost);
+}
+
+TEST(Allow, ARunThatWasHandedOnIsAnOrdinaryOne) {
+  JobDefinition job = EveryTenSeconds();
+  job.overlap = Overlap::kAllow;
+  job.unique = "key";
+  job.unique_for = 1h;
+  const JobDefinition run = TriggeredDefinition(job, kNoon, std::nullopt).value();
+  EXPECT_EQ(run.schedule, Schedule::At(kNoon).value());
+  EXPECT_EQ(run.overlap, Overlap::kWait);
+  EXPECT_EQ(run.unique, "") << "its job has the key";
+  EXPECT_EQ(run.unique_for, Duration(0));
+  EXPECT_FALSE(SettleBeforeStart(run, AtNoon(), kNoon + 1s));
+}
+
 // ---------------------------------------------------------------- so long after the run before ended
 
 JobDefinition Delayed() { return {.id = "a", .schedule = Schedule::Parse("delay 10m").value(), .task = "work"}; }

@@ -58,11 +58,6 @@ struct Session {
   std::int64_t owned = 0;
 };
 
-bool IsSkip(Verdict verdict) {
-  return verdict == Verdict::kSkippedMisfired || verdict == Verdict::kSkippedOverlapped ||
-         verdict == Verdict::kSkippedPaused;
-}
-
 }  // namespace
 
 struct MemoryState {
@@ -198,7 +193,7 @@ struct MemoryState {
       return {.outcome = CommitOutcome::kAlreadyApplied, .kept = true, .error = {}};
     }
     const Change change(*this, *row);
-    if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {
+    if (outdated && (!completion.run || WithoutRun(completion.run->verdict))) {
       // The new definition may want these points, and must not inherit a point that it never had: its next owner plans
       // from the change on.
       row->owner.reset();
@@ -232,13 +227,16 @@ struct MemoryState {
     if (pause && row->state == JobState::kActive) row->state = JobState::kPaused;
     const bool kept = completion.keep && more && !outdated && row->state == JobState::kActive;
     if (!kept) row->owner.reset();
-    if (completion.run && completion.ran) Follow(*completion.ran, *completion.run);
+    if (completion.run && completion.ran) Follow(row->key, *completion.ran, *completion.run);
     return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
   }
 
-  void Follow(const JobDefinition& job, const RunRecord& run) {
+  void Follow(JobKey key, const JobDefinition& job, const RunRecord& run) {
     for (const std::string& id : FollowersOf(job, run.verdict, run.settles)) {
-      if (const Row* follower = FindById(id)) (void)AddChild(*follower, std::nullopt);
+      const Row* follower = FindById(id);
+      const bool handed_on = run.verdict == Verdict::kHandedOn;
+      if (follower == nullptr || (handed_on && follower->key != key)) continue;  // another by now
+      (void)AddChild(*follower, handed_on ? run.fire_time : clock(), std::nullopt);
     }
   }
 
@@ -311,11 +309,10 @@ struct MemoryState {
     row.reigns.push_back({1, grid, cursor, std::nullopt});
   }
 
-  Status AddChild(const Row& parent, const std::optional<std::string>& payload) {
-    const Instant now = clock();
-    auto child = TriggeredDefinition(*parent.definition, now, payload);
+  Status AddChild(const Row& parent, Instant fire_time, const std::optional<std::string>& payload) {
+    auto child = TriggeredDefinition(*parent.definition, fire_time, payload);
     if (!child) return tl::unexpected<Error>(child.error());
-    Insert(*child, now, parent.key);
+    Insert(*child, clock(), parent.key);
     return {};
   }
 
@@ -590,6 +587,7 @@ class MemoryStore final : public JobStore {
     return {};
   }
 
+  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     const std::lock_guard lock(state_->mutex);
     return state_->paused;
@@ -599,7 +597,7 @@ class MemoryStore final : public JobStore {
     const std::lock_guard lock(state_->mutex);
     const Row* row = state_->FindById(id);
     if (row == nullptr) return NoSuchJob(id);
-    return state_->AddChild(*row, payload);
+    return state_->AddChild(*row, state_->clock(), payload);
   }
 
   Status Cancel(const std::string& id) override {
@@ -636,7 +634,7 @@ class MemoryStore final : public JobStore {
     if (letter == state_->dead.end()) return NoSuchLetter(id);
     const Row* row = state_->FindById(letter->second.job_id);
     if (row == nullptr) return JobOfLetterGone(id, letter->second.job_id);
-    if (const Status added = state_->AddChild(*row, letter->second.payload); !added) return added;
+    if (const Status added = state_->AddChild(*row, state_->clock(), letter->second.payload); !added) return added;
     state_->dead.erase(letter);
     return {};
   }

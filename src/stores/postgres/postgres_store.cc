@@ -284,6 +284,7 @@ class PostgresStore : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(kPauseQueue, queue); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(kResumeQueue, queue); }
+  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     auto rows = db_.Execute(kPausedQueues, Params());
     if (!rows) return Unavailable(rows.error());

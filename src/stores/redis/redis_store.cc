@@ -22,6 +22,7 @@
 #include "stores/redis/records.h"
 #include "stores/redis/scripts.h"
 #include "time/quoted.h"
+#include "time/storable.h"
 
 namespace escapement {
 namespace {
@@ -41,6 +42,7 @@ constexpr std::size_t kRows = 200;    // in one script: nobody else is served me
 constexpr std::size_t kBytes = std::size_t{4} << 20;  // of definitions in one script
 constexpr int kRetries = 5;                           // when what was read has changed before it was written
 constexpr int kHandBackRounds = 50;                   // in one call of Reclaim
+constexpr char kAtFireTime = '\x1f';                  // behind the name of a job, before a time: no name has it
 constexpr double kRateUnit = 1e-9;                    // points a second, as the scripts count them
 
 // A script after what all of them share.
@@ -446,6 +448,7 @@ class RedisStore final : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/true); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/false); }
+  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     auto reply = servers_.Run(PausedCall());
@@ -991,9 +994,11 @@ class RedisStore final : public JobStore {
 
   // --- commits
 
+  // Names, a line each; of what is handed on, with the fire time that it keeps and the job's key.
   static std::string FollowersText(const Completion& c) {
     if (!c.run || !c.ran) return {};
-    return fmt::format("{}", fmt::join(FollowersOf(*c.ran, c.run->verdict, c.run->settles), "\n"));
+    const std::string names = fmt::format("{}", fmt::join(FollowersOf(*c.ran, c.run->verdict, c.run->settles), "\n"));
+    return c.run->verdict == Verdict::kHandedOn ? names + kAtFireTime + Text(c.fire_time) + ' ' + Text(c.key) : names;
   }
 
   static void AddCompletion(RedisCall& call, SessionId session, const Completion& c) {
@@ -1060,24 +1065,31 @@ class RedisStore final : public JobStore {
 
   // --- triggered runs and dead letters
 
+  struct HandedOn {
+    Instant fire_time;
+    JobKey key = 0;  // of the job: another one of its name has nothing to do with it
+  };
+
   // `letter`: the dead letter that it comes of, or ''.
   // `number`: of the follow-up that it is, or ''.
   Status MakeChild(const std::string& id, const std::optional<std::string>& payload, const std::string& letter,
-                   const std::string& number = {}) {
+                   const std::string& number = {}, const HandedOn* handed_on = nullptr) {
     for (int i = 0; i < kRetries; ++i) {
       auto job = Find(id);
       if (!job) return tl::unexpected(job.error());
       const int shard = ShardOfId(id);
       auto now = TimeOf(shard);
       if (!now) return tl::unexpected(now.error());
-      auto child = TriggeredDefinition(job->definition, *now, payload);
+      if (handed_on != nullptr && handed_on->key != job->key) return {};
+      const Instant at = handed_on != nullptr ? handed_on->fire_time : *now;
+      auto child = TriggeredDefinition(job->definition, at, payload);
       if (!child) return tl::unexpected(child.error());
       auto reply = servers_.Run(
           {ShardPrefix(shard),
            kTrigger,
            {std::to_string(shard), std::to_string(count_), Text(job->key), std::to_string(job->present.version),
-            Text(*now), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
-            std::to_string(child->priority), Text(child->schedule.FirstCursor(*now)), letter, number}});
+            Text(at), DefinitionToJson(*child), child->schedule.ToString(), QueueKey(*child),
+            std::to_string(child->priority), Text(child->schedule.FirstCursor(at)), letter, number}});
       if (!reply) return tl::unexpected(reply.error());
       if (reply->integer == 1) return {};
       if (reply->integer == -1 && !number.empty()) return {};
@@ -1096,7 +1108,16 @@ class RedisStore final : public JobStore {
       done.clear();
       for (std::size_t i = 0; i + 1 < reply->elements.size(); i += 2) {
         const std::string& number = reply->elements[i].text;
-        const Status made = MakeChild(reply->elements[i + 1].text, std::nullopt, "", number);
+        const std::string& text = reply->elements[i + 1].text;
+        const std::size_t end = text.find(kAtFireTime);
+        HandedOn handed_on;
+        if (end != std::string::npos) {
+          char* rest = nullptr;
+          handed_on.fire_time = FromMicros(std::strtoll(text.c_str() + end + 1, &rest, 10));
+          handed_on.key = std::strtoll(rest, nullptr, 10);
+        }
+        const bool is_one = handed_on.key != 0 && IsStorable(handed_on.fire_time);
+        const Status made = MakeChild(text.substr(0, end), std::nullopt, "", number, is_one ? &handed_on : nullptr);
         if (!made && made.error().code != Code::kNotFound && made.error().code != Code::kUnsupported) return made;
         done.push_back(number);
       }

@@ -14,14 +14,6 @@
 #include "time/quoted.h"
 
 namespace escapement::sqlite {
-namespace {
-
-bool IsSkip(Verdict verdict) {
-  return verdict == Verdict::kSkippedMisfired || verdict == Verdict::kSkippedOverlapped ||
-         verdict == Verdict::kSkippedPaused;
-}
-
-}  // namespace
 
 Error UnsoundJob(const std::string& id) {
   return {Code::kInternal, fmt::format("job '{}': {}", Quoted(id, 200), kUnsoundRow)};
@@ -164,7 +156,7 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
             .error = {}};
   }
   const bool outdated = completion.version != row->present.version;
-  if (outdated && (!completion.run || IsSkip(completion.run->verdict))) {
+  if (outdated && (!completion.run || WithoutRun(completion.run->verdict))) {
     // The new definition may want these points, and must not inherit a point that it never had: its next owner plans
     // from the change on.
     row->owner.reset();
@@ -204,18 +196,20 @@ CommitAnswer JobRows::Commit(SessionId session, const std::optional<std::string>
     if (!kept) row->owner.reset();
     Save(*row);
   }
-  if (completion.run && completion.ran) Follow(*completion.ran, *completion.run);
+  if (completion.run && completion.ran) Follow(row->key, *completion.ran, *completion.run);
   return {.outcome = CommitOutcome::kApplied, .kept = kept, .error = {}};
 }
 
 // Jobs that are not there any more, or that only a newer program can read, do not follow.
-void JobRows::Follow(const JobDefinition& job, const RunRecord& run) {
+void JobRows::Follow(JobKey key, const JobDefinition& job, const RunRecord& run) {
   for (const std::string& id : FollowersOf(job, run.verdict, run.settles)) {
     const std::optional<JobRow> follower = FindById(id);
-    if (!follower) continue;
+    const bool handed_on = run.verdict == Verdict::kHandedOn;
+    if (!follower || (handed_on && follower->key != key)) continue;  // another by now
     const auto definition = DefinitionOf(follower->key);
     if (!definition) continue;
-    if (const auto child = TriggeredDefinition(*definition, now_, std::nullopt)) {
+    const Instant fire_time = handed_on ? run.fire_time : now_;
+    if (const auto child = TriggeredDefinition(*definition, fire_time, std::nullopt)) {
       Create(*child, DefinitionToJson(*child), follower->key);
     }
   }

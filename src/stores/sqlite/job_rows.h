@@ -64,7 +64,7 @@ class JobRows {
   JobKey Insert(const NewRow& row);
   Fence FirstFence(const std::string& id);
   void BeginReign(const JobRow& row, const Completion& completion);
-  void Follow(const JobDefinition& job, const RunRecord& run);
+  void Follow(JobKey key, const JobDefinition& job, const RunRecord& run);
   void AddLetter(const JobRow& row, const Completion& completion);
   bool WasApplied(SessionId session, const Completion& completion);
 

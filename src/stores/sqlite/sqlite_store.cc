@@ -338,6 +338,7 @@ class SqliteStore final : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(sql::kPauseQueue, queue); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(sql::kResumeQueue, queue); }
+  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     if (auto s = Connect(); !s) return tl::unexpected(s.error());
     Transaction tx(*db_, kRead);

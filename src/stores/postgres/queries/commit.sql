@@ -44,7 +44,8 @@ WITH live AS MATERIALIZED (
        AS u (key, fence, fire, attempt, version, next_cursor, next_fire, next_due, next_attempt, keep, verdict, settles,
              last_fire, started, finished, error, output, pause_at, payload, followers, ordinal)
   WHERE j.key = u.key AND COALESCE(j.owner, 0) = $1 AND j.fence = u.fence AND j.fire_time = u.fire AND j.attempt = u.attempt
-    -- A stretch skipped or a plan made under an older definition is refused: its points may not exist any more.
+    -- A plan made, a stretch skipped or a point handed on under an older definition is refused: these points may not
+    -- exist any more.
     AND (j.version = u.version OR u.verdict < 6)
     -- A plan that keeps the occurrence leaves the row as it compares: once more, it would wipe the mark of a start.
     AND (u.verdict IS NOT NULL OR j.to_plan)
@@ -75,17 +76,21 @@ WITH live AS MATERIALIZED (
 ), follower AS MATERIALIZED (
   -- The jobs that run after these, as trigger.sql makes them. LIMIT keeps the planner from joining all jobs.
   SELECT t.id || E'\x01' || nextval('escapement.triggers') AS id, t.key AS parent, E'\x01' || t.queue AS queue, t.priority,
-         (d.definition - 'jitter_us' - 'flex_us' - 'pause_after') || jsonb_build_object('schedule',
-           'at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS definition
+         w.fire_time,
+         (d.definition - 'jitter_us' - 'flex_us' - 'pause_after' - 'overlap' - 'unique' - 'unique_for_us')
+         || jsonb_build_object('schedule',
+           'at ' || to_char(w.fire_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS definition
   FROM done CROSS JOIN LATERAL jsonb_array_elements_text(done.followers::jsonb) AS f (name)
+    -- What is handed on keeps its fire time.
+    CROSS JOIN LATERAL (SELECT CASE WHEN done.verdict = 9 THEN done.fire ELSE now() END AS fire_time) AS w
     CROSS JOIN LATERAL (SELECT * FROM escapement.jobs WHERE id = f.name AND state <> 4 LIMIT 1) AS t
     CROSS JOIN LATERAL (SELECT definition FROM escapement.definitions WHERE job = t.key AND version = t.version LIMIT 1) AS d
-  WHERE done.followers IS NOT NULL
+  WHERE done.followers IS NOT NULL AND (done.verdict <> 9 OR t.key = done.key)
 ), child AS (
   INSERT INTO escapement.jobs (id, queue, priority, state, version, attempt, lost, begun, to_plan, created_at, planned_from,
                                cursor, fire_time, due_at, claim_at, fence, settled_total, rate, parent)
-  SELECT id, queue, priority, 1, 1, 1, 0, false, false, now(), now(), now() - interval '1 microsecond', now(), now(), now(),
-         (extract(epoch FROM now()) * 1000)::bigint, 0, 0, parent
+  SELECT id, queue, priority, 1, 1, 1, 0, false, false, now(), now(), fire_time - interval '1 microsecond', fire_time,
+         fire_time, fire_time, (extract(epoch FROM now()) * 1000)::bigint, 0, 0, parent
   FROM follower
   RETURNING key, id
 ), triggered AS (

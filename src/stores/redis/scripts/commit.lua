@@ -45,7 +45,7 @@ for i = 5, #ARGV, 17 do
     id = id or call('GET', P .. 't:' .. key)
     local applied = verdict ~= '' and id and WasApplied(id, key, fence, mark)
     letter = applied and (owns and 'q' or 'r') or 's'
-  elseif version ~= ver and (verdict == '' or verdict == '6' or verdict == '7' or verdict == '8') then
+  elseif version ~= ver and (verdict == '' or verdict == '6' or verdict == '7' or verdict == '8' or verdict == '9') then
     -- The new definition may want these points, and must not inherit a point that it never had: its next owner plans
     -- from the change on.
     local row = Load(key)
