@@ -35,6 +35,7 @@
 #include "escapement/escapement.h"
 #include "postgres/connection.h"
 #include "servers/servers.h"
+#include "trials.h"
 
 namespace escapement {
 namespace {
@@ -54,26 +55,6 @@ constexpr Duration kLinger = milliseconds(50);  // long, so that faults come bet
 constexpr auto kPatience = seconds(120);
 constexpr int kPods = 2;
 constexpr const char* kTask = "write";
-
-[[noreturn]] void Die(const std::string& message) {
-  fmt::print(stderr, "fence_trials: {}\n", message);
-  std::_Exit(2);
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error().message);
-  return *std::move(result);
-}
-void Must(const Status& status) {
-  if (!status) Die(status.error().message);
-}
-// What can be done twice, on a machine that may be too busy to answer in time.
-template <typename Call>
-auto Insist(const Call& call) {
-  auto result = call();
-  for (int i = 0; i < 10 && !result; ++i) result = call();
-  return Must(std::move(result));
-}
 
 // ---------------------------------------------------------------- a pod
 

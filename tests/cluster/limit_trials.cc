@@ -32,6 +32,7 @@
 #include "escapement/escapement.h"
 #include "servers/servers.h"
 #include "time/clock.h"
+#include "trials.h"
 
 namespace escapement {
 namespace {
@@ -50,26 +51,6 @@ constexpr int kThree = 3;
 constexpr int kStarts = 10;
 constexpr Duration kPer = seconds(1);
 constexpr const char* kTask = "witness";
-
-[[noreturn]] void Die(const std::string& message) {
-  fmt::print(stderr, "limit_trials: {}\n", message);
-  std::_Exit(2);
-}
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error().message);
-  return *std::move(result);
-}
-void Must(const Status& status) {
-  if (!status) Die(status.error().message);
-}
-// What can be done twice, on a machine that may be too busy to answer in time.
-template <typename Call>
-auto Insist(const Call& call) {
-  auto result = call();
-  for (int i = 0; i < 10 && !result; ++i) result = call();
-  return Must(std::move(result));
-}
 
 // ---------------------------------------------------------------- the witness
 
