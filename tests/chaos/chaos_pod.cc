@@ -1,9 +1,11 @@
 // A pod for tools/chaos: runs the task "chaos" and writes down each start and each end itself, beside the engine.
 //
-// Variables: CHAOS_STORE and CHAOS_LOCKS (URLs), CHAOS_POD (its name), CHAOS_WITNESS (the file to append to).
-// A job's payload is "<ms of work> <attempts that fail>". Lines of the file, instants in us since the epoch:
-//   S <token> <job> <fire time> <attempt> <fence> <instant> <how far this process's own clock is ahead, us>
-//   E <token> <instant>
+// Variables: CHAOS_STORE and CHAOS_LOCKS (URLs), CHAOS_POD (its name), CHAOS_LABEL (or empty), CHAOS_WITNESS (the file
+// to append to). A job's payload is "<ms of work> <attempts that fail>", and, where every other point has others,
+// "<interval, us> <ms of work> <attempts that fail>" for those whose number of intervals since the epoch is odd.
+// Lines of the file, instants in us since the epoch:
+//   S <token> <job> <fire time> <attempt> <fence> <instant> <how far this process's own clock is ahead, us> <job key>
+//   E <token> <instant> [cancelled]
 // The token is what the run prints, so each row of the ledger names the start that it is the outcome of.
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -20,6 +23,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -35,6 +39,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr auto kGrace = seconds(5);
+constexpr auto kCancelLook = milliseconds(20);
 
 // By system call: a library that fakes the clock for the engine must not fake it for the witness.
 std::int64_t WallMicros() {
@@ -65,7 +70,20 @@ class WitnessFile {
   int file_ = -1;
 };
 
-// Ends simulated work. One thread, whatever is in flight.
+struct Task {
+  int length_ms = 0;
+  int failures = 0;
+};
+
+Task TaskOf(const RunContext& run) {
+  Task task, odd;
+  long long interval = 0;
+  const int words = std::sscanf(run.job->payload.c_str(), "%d %d %lld %d %d", &task.length_ms, &task.failures,
+                                &interval, &odd.length_ms, &odd.failures);
+  return words == 5 && interval > 0 && ToMicros(run.fire_time) / interval % 2 == 1 ? odd : task;
+}
+
+// Ends simulated work: when its time has come, or soon after it was cancelled. One thread, whatever is in flight.
 class Work {
  public:
   Work() : thread_([this] { Loop(); }) {}
@@ -77,37 +95,46 @@ class Work {
     wake_.notify_one();
     thread_.join();
   }
-  void Add(milliseconds length, std::function<void()> end) {
+  // `end` is told whether it was cancelled.
+  void Add(milliseconds length, std::stop_token cancelled, std::function<void(bool)> end) {
     const std::lock_guard lock(mutex_);
-    ends_.emplace(Steady::now() + length, std::move(end));
+    works_.emplace(Steady::now() + length, Item{std::move(cancelled), std::move(end)});
     wake_.notify_one();
   }
 
  private:
+  struct Item {
+    std::stop_token cancelled;
+    std::function<void(bool)> end;
+  };
+
   void Loop() {
     std::unique_lock lock(mutex_);
     while (!stopped_) {
-      if (ends_.empty()) {
-        wake_.wait(lock);
+      const auto now = Steady::now();
+      auto it = works_.begin();
+      while (it != works_.end() && it->first > now && !it->second.cancelled.stop_requested()) ++it;
+      if (it == works_.end()) {
+        if (works_.empty()) {
+          wake_.wait(lock);
+        } else {
+          const auto until = std::min(now + kCancelLook, works_.begin()->first);  // a copy: the map changes meanwhile
+          wake_.wait_until(lock, until);
+        }
         continue;
       }
-      const auto due = ends_.begin()->first;  // a copy: the map changes while this waits
-      if (Steady::now() < due) {
-        wake_.wait_until(lock, due);
-        continue;
-      }
-      auto first = ends_.extract(ends_.begin());
+      const auto over = works_.extract(it);
       lock.unlock();
-      first.mapped()();
+      over.mapped().end(over.key() > now);
       lock.lock();
     }
   }
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::multimap<Steady::time_point, std::function<void()>> ends_;  // guarded by mutex_
-  bool stopped_ = false;                                           // guarded by mutex_
-  std::thread thread_;                                             // last: it uses the others
+  std::multimap<Steady::time_point, Item> works_;  // by their end; guarded by mutex_
+  bool stopped_ = false;                           // guarded by mutex_
+  std::thread thread_;                             // last: it uses the others
 };
 
 // True when SIGTERM or SIGINT, which are blocked, came within that time.
@@ -133,6 +160,8 @@ int Run() {
   options.store_url = Variable("CHAOS_STORE");
   options.locks_url = Variable("CHAOS_LOCKS");
   options.pod_name = Variable("CHAOS_POD");
+  options.queues = {"default", "rests"};
+  if (const std::string label = Variable("CHAOS_LABEL"); !label.empty()) options.labels = {label};
 
   // Servers may be away when it starts: it tries until it is told to stop.
   Work work;
@@ -146,15 +175,19 @@ int Run() {
       const std::string token = fmt::format("{}.{}.{}", options.pod_name, getpid(), ++starts);
       const std::int64_t now = WallMicros();
       const auto own = std::chrono::floor<Duration>(std::chrono::system_clock::now().time_since_epoch()).count();
-      witness.Write(fmt::format("S {} {} {} {} {} {} {}\n", token, run.job->id, ToMicros(run.fire_time), run.attempt,
-                                run.fence, now, own - now));
-      int length_ms = 0, failures = 0;
-      (void)std::sscanf(run.job->payload.c_str(), "%d %d", &length_ms, &failures);
-      const bool fails = run.attempt <= failures;
-      work.Add(milliseconds(length_ms), [&witness, token, fails, done = std::move(done)] {
-        witness.Write(fmt::format("E {} {}\n", token, WallMicros()));
-        done(fails ? Fail(Code::kInternal, "as planned") : Status(), token);
-      });
+      witness.Write(fmt::format("S {} {} {} {} {} {} {} {}\n", token, run.job->id, ToMicros(run.fire_time), run.attempt,
+                                run.fence, now, own - now, run.job_key));
+      const Task task = TaskOf(run);
+      const bool fails = run.attempt <= task.failures;
+      work.Add(milliseconds(task.length_ms), run.cancelled,
+               [&witness, token, fails, done = std::move(done)](bool cancelled) {
+                 witness.Write(fmt::format("E {} {}{}\n", token, WallMicros(), cancelled ? " cancelled" : ""));
+                 if (cancelled) {
+                   done(Fail(Code::kUnavailable, "cancelled"), token);
+                 } else {
+                   done(fails ? Fail(Code::kInternal, "as planned") : Status(), token);
+                 }
+               });
     });
     return scheduler->Start();
   };

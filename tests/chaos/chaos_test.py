@@ -7,8 +7,8 @@ import unittest
 
 ROOT = pathlib.Path(sys.argv.pop(1))
 sys.path.insert(0, str(ROOT / "tools"))
-from chaos_lib import audit, plan  # noqa: E402
-from chaos_lib.cluster import Job, make_jobs  # noqa: E402
+from chaos_lib import audit, parts, plan  # noqa: E402
+from chaos_lib.jobs import NEVER, Job, make_jobs  # noqa: E402
 
 SECOND = 1_000_000
 
@@ -32,7 +32,7 @@ class AuditTest(unittest.TestCase):
 
     def start(self, job, fire, token=None, attempt=1, fence=1, late=100, ended=True):
         token = token or f"{job}.{fire}"
-        self.lines.append(f"S {token} {job} {fire} {attempt} {fence} {fire + late} 0\n")
+        self.lines.append(f"S {token} {job} {fire} {attempt} {fence} {fire + late} 0 7\n")
         if ended:
             self.lines.append(f"E {token} {fire + late + 1000}\n")
 
@@ -121,6 +121,284 @@ class AuditTest(unittest.TestCase):
         self.assertEqual(self.audited(), {})
 
 
+class PartsTest(unittest.TestCase):
+    """What policies, limits and users ask for, run as it should be or with one breach."""
+
+    def setUp(self):
+        self.jobs, self.runs, self.lines = [], [], []
+        self.events = parts.Events(deaths={}, freezes=[], forgets=[], rests=[], labels={"a": "even", "b": ""},
+                                   letters=[])
+
+    def job(self, name, points=3, schedule="every", **others):
+        usual = {"first": 0, "interval": SECOND, "end": points * SECOND, "work_ms": 1}
+        self.jobs.append(Job(name, schedule=schedule, **usual, **others))
+        return self.jobs[-1]
+
+    def began(self, job, fire, at, end, pod="a", attempt=1, fence=1, cancelled=False):
+        token = f"{pod}.1.{len(self.lines)}"
+        self.lines.append(f"S {token} {job.id} {fire} {attempt} {fence} {at} 0 7\n")
+        if end is not None:
+            self.lines.append(f"E {token} {end}{' cancelled' if cancelled else ''}\n")
+        return token
+
+    def ran(self, job, fire, at=None, length=1000, pod="a", attempt=1, fence=1, verdict="succeeded", cancelled=False,
+            **others):
+        at = fire if at is None else at
+        token = self.began(job, fire, at, at + length, pod, attempt, fence, cancelled)
+        self.runs.append({"job": job.id, "fire_time": fire, "attempt": attempt, "verdict": verdict, "output": token,
+                          "started_at": at, "finished_at": at + length, "settled_at": at + length + 10, **others})
+        return self.runs[-1]
+
+    def all_ran(self, job, **others):
+        return [self.ran(job, fire, **others) for fire in job.points()]
+
+    def triggered(self, job, fire):
+        return self.ran(job, fire, triggered=True)
+
+    def letter(self, run):
+        self.events.letters.append({"name": run["job"], "verdict": run["verdict"],
+                                    "fire_time": f"1970-01-01T00:00:{run['fire_time'] / SECOND:09.6f}Z"})
+
+    def judged(self):
+        totals = {job.id: 0 for job in self.jobs}
+        for run in self.runs:
+            totals[run["job"]] += 0 if run.get("triggered") else run.get("settles", 1)
+        present = {job.id: {"settled_total": totals[job.id],
+                            "present": {"created_at": 0, "fire_time": (len(job.points()) or 3) * SECOND + 3 * 1000}}
+                   for job in self.jobs}
+        ledger, starts = (present, self.runs), audit.read_witness(self.lines)
+        findings, _, _ = audit.audit(self.jobs, ledger, starts)
+        parts.judge(self.jobs, ledger, starts, self.events, findings)
+        return {kind: findings.count(kind) for kind in findings.KINDS if findings.count(kind)}
+
+    # --- retries, dead letters, pauses
+
+    def attempts(self, second_at):
+        job = self.job("list", points=1, failures=1, retry_delays=(300_000,))
+        self.ran(job, 0, verdict="failed", settles=0)
+        self.ran(job, 0, at=second_at, attempt=2)
+
+    def test_attempts_after_their_delays(self):
+        self.attempts(301_000)
+        self.assertEqual(self.judged(), {})
+
+    def test_an_attempt_before_its_delay(self):
+        self.attempts(299_000)
+        self.assertEqual(self.judged(), {"early": 1})
+
+    def failed(self):
+        return self.all_ran(self.job("dead", failures=NEVER, max_attempts=1), verdict="failed")
+
+    def test_a_letter_for_each_that_failed_for_good(self):
+        for run in self.failed():
+            self.letter(run)
+        self.assertEqual(self.judged(), {})
+
+    def test_a_letter_that_is_missing(self):
+        for run in self.failed()[1:]:
+            self.letter(run)
+        self.assertEqual(self.judged(), {"letter": 1})
+
+    def test_a_letter_too_many(self):
+        runs = self.failed()
+        for run in runs + runs[:1]:
+            self.letter(run)
+        self.assertEqual(self.judged(), {"letter": 1})
+
+    def test_a_job_that_succeeds_where_it_fails(self):
+        self.all_ran(self.job("dead", failures=NEVER, max_attempts=1))
+        self.assertEqual(self.judged(), {"wrong": 3})
+
+    def paused(self, failures):
+        job = self.job("pauses", points=4, failures=NEVER, max_attempts=1, pause_after=2)
+        for fire in job.points()[:failures]:
+            self.letter(self.ran(job, fire, verdict="failed"))
+        self.runs.append({"job": "pauses", "fire_time": failures * SECOND, "last_fire": 3 * SECOND,
+                          "settled_at": 4 * SECOND, "verdict": "skipped_paused", "settles": 4 - failures})
+
+    def test_a_pause_after_failures(self):
+        self.paused(2)
+        self.assertEqual(self.judged(), {})
+
+    def test_a_pause_that_came_too_late(self):
+        self.paused(3)
+        self.assertEqual(self.judged(), {"wrong": 2})  # failed instead of paused, and begun
+
+    # --- overlap replace, deadlines, windows, delays
+
+    def replaced(self, end, error="replaced: the next occurrence was due"):
+        job = self.job("replace", points=2, replaces=True)
+        self.ran(job, 0, length=end, verdict="cancelled", cancelled=True, error=error)
+        self.ran(job, SECOND)
+
+    def test_replaced_when_the_next_is_due(self):
+        self.replaced(SECOND)
+        self.assertEqual(self.judged(), {})
+
+    def test_replaced_before_the_next_is_due(self):
+        self.replaced(SECOND - 5000)
+        self.assertEqual(self.judged(), {"early": 1})
+
+    def test_cancelled_for_another_reason(self):
+        self.replaced(SECOND, error="cancelled")
+        self.assertEqual(self.judged(), {"wrong": 1})
+
+    def test_stopped_before_its_deadline(self):
+        job = self.job("deadline", points=1, deadline=SECOND)
+        self.letter(self.ran(job, 0, length=900_000, verdict="timed_out", cancelled=True))
+        self.assertEqual(self.judged(), {"early": 1})
+
+    def begun_after_its_deadline(self):
+        job = self.job("deadline", points=1, deadline=SECOND)
+        self.letter(self.ran(job, 0, length=SECOND, verdict="timed_out", cancelled=True))
+        self.began(job, 0, 3 * SECOND, None, pod="b", fence=2)
+        del self.runs[-1]["output"], self.runs[-1]["started_at"]  # nothing ran under the last fence, by its ledger
+
+    def test_begun_after_its_deadline(self):
+        self.begun_after_its_deadline()
+        self.assertEqual(self.judged(), {"wrong": 1})
+
+    def test_begun_after_its_deadline_by_a_pod_that_was_frozen(self):
+        self.begun_after_its_deadline()
+        self.events.freezes.append(("b", 0, 3 * SECOND, False))
+        self.assertEqual(self.judged(), {})
+
+    def test_flex_and_jitter_are_waited_for(self):
+        for late, found in ((0, {}), (-5000, {"early": 3})):
+            self.setUp()
+            job = self.job("flex", flex=400_000, jitter=200_000)
+            for fire in job.points():
+                self.assertTrue(fire < job.starts_from(fire, 7) < fire + 600_000)
+                self.ran(job, fire, at=job.starts_from(fire, 7) + late)
+            self.assertEqual(self.judged(), found)
+
+    def delayed(self, fires):
+        job = self.job("delay", schedule="delay")
+        for fire in fires:
+            self.ran(job, fire)
+
+    def test_delays(self):
+        self.delayed((SECOND, 2 * SECOND + 1005))
+        self.assertEqual(self.judged(), {})
+
+    def test_a_delay_that_was_cut_short(self):
+        self.delayed((SECOND, 2 * SECOND - 2000))
+        self.assertEqual(self.judged(), {"early": 1, "missing": 1})  # and then the next is late
+
+    def test_a_delay_that_took_too_long(self):
+        self.delayed((2 * SECOND + 1005,))
+        self.assertEqual(self.judged(), {"missing": 1})
+
+    # --- followers
+
+    def followed(self, fires):
+        lead = self.job("lead", points=2, on_success=("after",))
+        after = self.job("after", schedule="manual")
+        self.all_ran(lead)
+        for fire in fires:
+            self.triggered(after, fire)
+
+    def test_a_follower_for_each_success(self):
+        self.followed((1500, SECOND + 1500))
+        self.assertEqual(self.judged(), {})
+
+    def test_a_follower_that_is_missing(self):
+        self.followed((SECOND + 1500,))
+        self.assertEqual(self.judged(), {"unfollowed": 1})
+
+    def test_a_follower_that_ran_twice(self):
+        self.followed((1500, SECOND + 1500, SECOND + 1600))
+        self.assertEqual(self.judged(), {"unfollowed": 1})
+
+    def test_a_follower_before_its_cause(self):
+        self.followed((1500, SECOND - 5000))
+        self.assertEqual(self.judged(), {"early": 1})
+
+    def test_a_follower_whose_run_is_not_in_the_ledger(self):
+        self.followed((1500, SECOND + 1500))
+        self.began(self.jobs[1], 7000, 7000, 8000)
+        self.assertEqual(self.judged(), {"unfollowed": 1})
+
+    def test_a_triggered_run_that_is_settled_twice(self):
+        self.followed((1500, SECOND + 1500))
+        self.runs.append(dict(self.runs[-1]))
+        self.assertEqual(self.judged(), {"double": 1, "unfollowed": 2})  # the run begun is one less, too
+
+    # --- limits, rates, labels, rests
+
+    def at_once(self, end, first_pod="b"):
+        one, other = self.job("one", points=1, mutex="key"), self.job("other", points=1, mutex="key")
+        self.ran(one, 0, length=50_000)
+        token = self.runs[-1]["output"]
+        self.lines = [line.replace(token, token.replace("a.", f"{first_pod}.")) for line in self.lines]
+        self.runs[-1]["output"] = token.replace("a.", f"{first_pod}.")
+        self.ran(other, 0, at=end)
+
+    def test_one_after_the_other(self):
+        self.at_once(50_000)
+        self.assertEqual(self.judged(), {})
+
+    def test_two_at_once(self):
+        self.at_once(40_000)
+        self.assertEqual(self.judged(), {"over_limit": 1})
+
+    def test_two_at_once_when_the_lock_service_had_forgotten(self):
+        self.at_once(40_000)
+        self.events.forgets.append((30_000, 60_000))
+        self.assertEqual(self.judged(), {})
+
+    def test_two_at_once_when_a_pod_was_frozen(self):
+        for seconds, more, found in ((9, False, {}), (2, False, {"over_limit": 1}), (2, True, {})):
+            self.setUp()
+            self.at_once(40_000)
+            self.events.freezes.append(("b", 10_000, 10_000 + seconds * SECOND, more))
+            self.assertEqual(self.judged(), found)
+
+    def test_a_killed_pod_holds_nothing(self):
+        one, other = self.job("one", points=1, mutex="key"), self.job("other", points=1, mutex="key")
+        self.began(one, 0, 0, None, pod="b")
+        self.ran(one, 0, at=2 * SECOND, fence=2)
+        self.ran(other, 0, at=SECOND)
+        self.events.deaths["b"] = [900_000]
+        self.assertEqual(self.judged(), {})
+        self.events.deaths["b"] = [1_100_000]
+        self.assertEqual(self.judged(), {"over_limit": 1})
+
+    def test_more_starts_than_a_rate_allows(self):
+        for apart, found in ((300_000, {}), (200_000, {"over_limit": 1})):
+            self.setUp()
+            job = self.job("rate", points=1, rates={"two": 2})
+            more = [self.job(f"rate-{i}", points=1, rates={"two": 2}) for i in range(2)]
+            for number, job in enumerate([job, *more]):
+                self.ran(job, 0, at=number * apart)
+            self.assertEqual(self.judged(), found)
+
+    def test_a_pod_without_the_label(self):
+        self.all_ran(self.job("label", label="even"))
+        self.assertEqual(self.judged(), {})
+        self.all_ran(self.job("other", label="even"), pod="b")
+        self.assertEqual(self.judged(), {"misplaced": 3})
+
+    def test_a_start_while_its_queue_rested(self):
+        for rested, found in ((-5 * SECOND, {}), (-6 * SECOND - 1, {"misplaced": 1})):
+            self.setUp()
+            self.all_ran(self.job("rest", queue="rests"))
+            self.events.rests.append((rested, 2 * SECOND))
+            self.assertEqual(self.judged(), found)
+
+    def test_parts_that_had_nothing_to_judge_are_named(self):
+        _, idle = parts.judge([], ({}, []), {}, self.events, audit.Findings())
+        self.assertEqual(len(idle), 13)
+
+    def test_what_was_cancelled_for_its_slots_may_begin_again(self):
+        for cancelled, found in ((True, {}), (False, {"restarted": 1})):
+            self.setUp()
+            job = self.job("one", points=1, mutex="key")
+            self.began(job, 0, 0, 5000, cancelled=cancelled)
+            self.ran(job, 0, at=10_000)
+            self.assertEqual(self.judged(), found)
+
+
 class RecoveryTest(unittest.TestCase):
     def test_it_lasts_until_the_last_late_start_of_what_was_due_before_the_next_fault(self):
         late = {("a", 10 * SECOND): 16 * SECOND, ("a", 11 * SECOND): 17 * SECOND, ("a", 18 * SECOND): 18 * SECOND + 5,
@@ -161,6 +439,21 @@ class JobsTest(unittest.TestCase):
             points = sum(len(job.points()) for job in jobs)
             self.assertLess(abs(points - seconds * rate), 0.02 * seconds * rate)
             self.assertLessEqual(max(len(job.points()) for job in jobs), 450)
+
+
+    def test_schedules_in_other_words_have_the_same_points(self):
+        usual = {"first": 1_790_000_001_000_000, "end": 1_790_000_101_000_000, "work_ms": 1}
+        cron = Job("cron", schedule="cron", interval=7 * SECOND, **usual)
+        self.assertEqual([at // SECOND % 60 for at in cron.points()][:9], [21, 28, 35, 42, 49, 56, 0, 7, 14])
+        rule = Job("rule", schedule="rrule", interval=7 * SECOND, **usual)
+        self.assertEqual([at // SECOND % 1000 for at in rule.points()][:3], [1, 8, 22])
+
+    def test_each_part_has_jobs(self):
+        jobs = make_jobs(1_790_000_000_123_456, 18, 60)
+        self.assertEqual(len({job.id for job in jobs}), len(jobs))
+        for what in ("retry_delays", "deadline", "pause_after", "replaces", "flex", "jitter", "priority", "label",
+                     "mutex", "limits", "rates", "on_success", "on_failure", "on_end"):
+            self.assertTrue(any(getattr(job, what) for job in jobs), what)
 
 
 class ProgramTest(unittest.TestCase):

@@ -16,7 +16,10 @@ class Start:
     fence: int
     instant: int
     skew: int  # how far the pod's own clock was ahead, in us
-    ended: bool = False
+    key: int  # the job's, in its store
+    pod: str
+    end: int | None = None
+    cancelled: bool = False
 
 
 def read_witness(lines):
@@ -28,9 +31,10 @@ def read_witness(lines):
             continue
         if words[0] == "S":
             _, token, job, *numbers = words
-            starts[token] = Start(job, *map(int, numbers))
+            starts[token] = Start(job, *map(int, numbers), pod=token.split(".")[0])
         elif words[0] == "E":
-            starts[words[1]].ended = True
+            starts[words[1]].end = int(words[2])
+            starts[words[1]].cancelled = words[3:] == ["cancelled"]
     return starts
 
 
@@ -48,7 +52,8 @@ def read_ledger(lines):
 class Findings:
     """What breaks the law, by kind, each with its place."""
 
-    KINDS = ("missing", "double", "stale", "unwitnessed", "restarted", "early", "wrong")
+    KINDS = ("missing", "double", "stale", "unwitnessed", "restarted", "early", "over_limit", "unfollowed", "misplaced",
+             "letter", "wrong")
 
     def __init__(self):
         self.by_kind = {kind: [] for kind in self.KINDS}
@@ -61,6 +66,11 @@ class Findings:
 
     def total(self):
         return sum(map(len, self.by_kind.values()))
+
+
+def settling(runs):
+    """Those that are no attempt before another."""
+    return [run for run in runs if run.get("settles", 1) > 0]
 
 
 def audit(jobs, ledger, starts):
@@ -76,30 +86,43 @@ def audit(jobs, ledger, starts):
 
     verdicts = collections.Counter()
     for job in jobs:
-        _conservation(job, ledger_jobs.get(job.id), by_job.pop(job.id, []), findings, verdicts)
+        of_job = by_job.pop(job.id, [])
+        _verdicts(job, settling(of_job), findings, verdicts)
+        law = _delays if job.schedule == "delay" else _conservation
+        law(job, ledger_jobs.get(job.id), settling(of_job), findings)
     for stranger in by_job:
         findings.add("wrong", f"{stranger}: the ledger has runs of a job that was never made")
     for run in runs:
         _witnessed(run, starts, by_occurrence, findings)
-    reruns = _starts(jobs, by_occurrence, findings)
+    reruns = _starts({job.id: job for job in jobs}, by_occurrence, findings)
     return findings, verdicts, reruns
 
 
-def _conservation(job, present, runs, findings, verdicts):
-    """Every point of the schedule is settled once, and nothing else is."""
-    settles = collections.Counter()
-    points = job.points()
+def _verdicts(job, runs, findings, verdicts):
+    """Each is one that the job may have."""
     for run in runs:
         count = run.get("settles", 1)
-        if count == 0:
-            continue
         verdicts[run["verdict"]] += count
-        stretch = range(run["fire_time"], run.get("last_fire", run["fire_time"]) + 1, job.interval)
-        if len(stretch) != count:
-            findings.add("wrong", f"{job.id} {run['fire_time']}: settles {count} points, spans {len(stretch)}")
-        settles.update(stretch)
-        if run["verdict"] != "succeeded" and not (run["verdict"] == "lost" and job.at_most_once):
+        triggered = run.get("triggered", False)
+        fires = [run["fire_time"]] if count == 1 else job.points_between(run["fire_time"], run.get("last_fire", 0))
+        if any(run["verdict"] not in job.verdicts(fire, triggered) for fire in fires):
             findings.add("wrong", f"{job.id} {run['fire_time']}: settled as {run['verdict']}: {run.get('error', '')}")
+
+
+def _conservation(job, present, runs, findings):
+    """Every point of the schedule is settled once, and nothing else is."""
+    settles = collections.Counter()
+    triggered = collections.Counter()
+    points = job.points()
+    for run in runs:
+        count, fire = run.get("settles", 1), run["fire_time"]
+        if run.get("triggered", False):
+            triggered[fire] += count
+            continue
+        stretch = {fire, *job.points_between(fire, run.get("last_fire", fire))}
+        if len(stretch) != count:
+            findings.add("wrong", f"{job.id} {fire}: settles {count} points, spans {len(stretch)}")
+        settles.update(stretch)
     for point in points:
         if settles[point] == 0:
             findings.add("missing", f"{job.id} {point}")
@@ -107,21 +130,44 @@ def _conservation(job, present, runs, findings, verdicts):
             findings.add("double", f"{job.id} {point}: settled {settles[point]} times")
     for point in settles.keys() - set(points):
         findings.add("wrong", f"{job.id} {point}: settled, but the schedule has no such point")
+    for fire, count in triggered.items():
+        if count > 1:
+            findings.add("double", f"{job.id} {fire}, triggered: settled {count} times")
     total = present["settled_total"] if present else 0
     if total != len(points):
         findings.add("wrong", f"{job.id}: counts {total} settled points of {len(points)}")
 
 
+def _delays(job, present, runs, findings):
+    """Each occurrence comes its delay after the one before it was settled, by what its pod knew of the store's time."""
+    if present is None:
+        findings.add("missing", f"{job.id}: the ledger has no such job")
+        return
+    runs = sorted(runs, key=lambda run: run["fire_time"])
+    earliest = latest = present["present"]["created_at"]  # of the end of the one before
+    for run in runs + [present["present"]]:
+        fire = run["fire_time"]
+        if fire < earliest + job.interval - EARLY_US:
+            findings.add("early", f"{job.id} {fire}: {earliest + job.interval - fire} us before its delay was over")
+        if fire > latest + job.interval + EARLY_US:
+            findings.add("missing", f"{job.id}: nothing between {latest} and {fire}, which is more than its delay")
+        earliest, latest = run.get("finished_at", fire), run.get("settled_at", fire)
+    if len({run["fire_time"] for run in runs}) != len(runs):
+        findings.add("double", f"{job.id}: {len(runs)} rows for fewer occurrences")
+    if present["settled_total"] != len(runs):
+        findings.add("wrong", f"{job.id}: counts {present['settled_total']} settled points of {len(runs)}")
+
+
 def _witnessed(run, starts, by_occurrence, findings):
     """What the ledger says was run has been, and its owner was the last one."""
-    if run["verdict"] not in _RAN:
+    if run["verdict"] not in _RAN or _is_of_no_run(run):
         return
     place = f"{run['job']} {run['fire_time']} attempt {run.get('attempt', 1)}"
     start = starts.get(run.get("output", ""))
     if start is None or (start.job, start.fire, start.attempt) != (run["job"], run["fire_time"], run.get("attempt", 1)):
         findings.add("unwitnessed", f"{place}: {run['verdict']}, but no task began it")
         return
-    if not start.ended:
+    if start.end is None:
         findings.add("unwitnessed", f"{place}: {run['verdict']}, but its task never ended")
     # A later fence was given for an occurrence that was not settled; from then on the earlier one may settle nothing.
     latest = max(other.fence for other in by_occurrence[start.job, start.fire] if other.attempt == start.attempt)
@@ -129,20 +175,34 @@ def _witnessed(run, starts, by_occurrence, findings):
         findings.add("stale", f"{place}: settled by fence {start.fence}, though it was run under fence {latest} too")
 
 
+def _is_of_no_run(run):
+    """Replaced, or past its deadline, before it could start again; or given up for it did not heed that it was told."""
+    return run["verdict"] in ("cancelled", "timed_out") and "started_at" not in run
+
+
 def _starts(jobs, by_occurrence, findings):
     """What the tasks saw: nothing early, nothing twice by one owner. Gives the number of re-runs."""
-    at_most_once = {job.id for job in jobs if job.at_most_once}
     reruns = 0
-    for (job, fire), group in by_occurrence.items():
-        place = f"{job} {fire}"
-        if min(start.instant for start in group) < fire - EARLY_US:
-            findings.add("early", f"{place}: {fire - min(start.instant for start in group)} us early")
-        owners = collections.Counter((start.attempt, start.fence) for start in group)
+    for (name, fire), group in by_occurrence.items():
+        place = f"{name} {fire}"
+        job = jobs.get(name)
+        if job is None:
+            findings.add("wrong", f"{place}: a task ran of a job that was never made")
+            continue
+        group.sort(key=lambda start: start.instant)
+        early = job.starts_from(fire, group[0].key) - group[0].instant
+        if early > EARLY_US:
+            findings.add("early", f"{place}: {early} us early")
+        owners = collections.defaultdict(list)
+        for start in group:
+            owners[start.attempt, start.fence].append(start)
         attempts = len({start.attempt for start in group})
-        for (attempt, fence), count in owners.items():
-            if count > 1:
-                findings.add("restarted", f"{place} attempt {attempt}: started {count} times under fence {fence}")
-        if job in at_most_once and len(group) > 1:
+        for (attempt, fence), same in owners.items():
+            # What could not keep its slots was told to stop, and begins again once it has others.
+            again = [start for start in same[:-1] if not (start.cancelled and job.slots())]
+            if again:
+                findings.add("restarted", f"{place} attempt {attempt}: started {len(same)} times under fence {fence}")
+        if job.at_most_once and len(group) > 1:
             findings.add("restarted", f"{place}: started {len(group)} times, at most once was asked for")
         reruns += len(owners) - attempts
     return reruns

@@ -1,7 +1,6 @@
-"""The pods of a run, its servers, and its jobs."""
+"""The pods of a run, and its servers."""
 
-import dataclasses
-import datetime
+import collections
 import glob
 import json
 import os
@@ -12,70 +11,13 @@ import time
 
 from chaos_lib import servers
 from chaos_lib.isolation import Bridge, PodNetwork, mount_memory, run
+from chaos_lib.jobs import LABEL, SCHEDULED_BY_RUNS
 from chaos_lib.servers import await_true
 
 ASK_LIMIT = 30  # seconds
 STOP_LIMIT = 20  # seconds: the pod's grace is 5
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 STORE_PORT, LOCKS_PORT = 5432, 6379  # of the addresses that pods know
-LONG_JOBS, LONG_INTERVAL = 40, 10_000_000
-RUNS_OF_A_JOB = 450  # Redis keeps the newest 1,000 rows of a job, and a retried point has two
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One job: its points are first, first + interval, ... before end, all in us since the epoch."""
-
-    id: str
-    first: int
-    interval: int
-    end: int
-    work_ms: int
-    failures: int = 0
-    at_most_once: bool = False
-
-    def points(self):
-        return range(self.first, self.end, self.interval)
-
-    def definition(self):
-        first, end = (datetime.datetime.fromtimestamp(at // 1_000_000, datetime.timezone.utc).replace(
-            microsecond=at % 1_000_000) for at in (self.first, self.end))
-        schedule = f"every {self.interval}us anchor={first:%Y-%m-%dT%H:%M:%S.%fZ} end={end:%Y-%m-%dT%H:%M:%S.%fZ}"
-        definition = {"schedule": schedule, "task": "chaos",
-                      "payload": f"{self.work_ms} {self.failures}", "late": "run_all"}
-        if self.failures:
-            definition |= {"max_attempts": self.failures + 3, "retry_delay": "200ms"}
-        if self.at_most_once:
-            definition["delivery"] = "at_most_once"
-        return definition
-
-
-def make_jobs(start, seconds, rate):
-    """Jobs with `rate` points a second together, from `start` (us since the epoch) on, evenly over their interval."""
-    interval = max(1, -(-seconds // RUNS_OF_A_JOB)) * 1_000_000
-    start += -start % 1_000_000  # a whole second
-    end = start + seconds * 1_000_000
-
-    def spread(count, every):
-        for number in range(count):
-            yield number, {"first": start + number * every // count, "interval": every, "end": end}
-
-    jobs = []
-    # Still running when a pod that was frozen, and has lost them to another pod, comes back.
-    long_interval = max(interval, LONG_INTERVAL)
-    for number, usual in spread(LONG_JOBS, long_interval):
-        jobs.append(Job(f"long-{number:05}", work_ms=4000, **usual))
-    for number, usual in spread(rate * interval // 1_000_000 - LONG_JOBS * interval // long_interval, interval):
-        match number % 20:
-            case 0 | 1 | 2:
-                jobs.append(Job(f"once-{number:05}", work_ms=20, at_most_once=True, **usual))
-            case 3 | 4 | 5:
-                jobs.append(Job(f"retry-{number:05}", work_ms=20, failures=1, **usual))
-            case 6 | 7:
-                jobs.append(Job(f"slow-{number:05}", work_ms=150, **usual))
-            case _:
-                jobs.append(Job(f"plain-{number:05}", work_ms=20, **usual))
-    return jobs
 
 
 class Pod:
@@ -89,6 +31,8 @@ class Pod:
         self._is_to_live = False
         self._count = 0
         self._clock = None
+        self.label = LABEL if index % 2 == 0 else ""
+        self.deaths = []  # instants in us, at which a process of it was gone for certain
         # A library can turn the clock of every other pod; the others show that it is not the library that works.
         library = next(iter(glob.glob(FAKETIME)), None)
         if cluster.turns_clocks and index % 2 == 0 and library is not None:
@@ -101,7 +45,8 @@ class Pod:
         self._count += 1
         directory = self._cluster.directory
         environment = {**os.environ, "CHAOS_STORE": self._cluster.store_url, "CHAOS_LOCKS": self._cluster.locks_url,
-                       "CHAOS_POD": self.name, "CHAOS_WITNESS": str(directory / f"witness/{self.name}.{self._count}")}
+                       "CHAOS_POD": self.name, "CHAOS_LABEL": self.label,
+                       "CHAOS_WITNESS": str(directory / f"witness/{self.name}.{self._count}")}
         if self._clock is not None:
             environment |= self._faketime
         command = (self.network.enter() if self.network else []) + [self._cluster.pod_program]
@@ -116,13 +61,16 @@ class Pod:
         self._is_to_live = False
         self._process.kill()
         self._process.wait()
+        self._is_gone()
 
     def stop(self):
         """Politely; its exit status."""
         self._is_to_live = False
         self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(timeout=STOP_LIMIT)
+            status = self._process.wait(timeout=STOP_LIMIT)
+            self._is_gone()
+            return status
         except subprocess.TimeoutExpired:
             self.kill()
             return "none: it did not end"
@@ -132,7 +80,11 @@ class Pod:
         if not self._is_to_live or self._process.poll() is None:
             return None
         self._is_to_live = False
+        self._is_gone()
         return self._process.returncode
+
+    def _is_gone(self):
+        self.deaths.append(time.time_ns() // 1000)
 
     def turn_clock(self, offset):
         """By seconds, such as "+3600"."""
@@ -222,14 +174,33 @@ class Cluster:
                     raise
             time.sleep(0.5)
 
-    def await_drained(self, limit):
-        """Until every occurrence is settled; false when some are not by then."""
-        end = time.monotonic() + limit
+    def await_drained(self, jobs, end):
+        """Until every occurrence is settled; false when some are not by then, an instant of the monotonic clock."""
+        # What users and other runs trigger never ends: there it is the leaders' ends that count.
+        endless = {job.id for job in jobs if job.schedule in SCHEDULED_BY_RUNS}
+        leaders = [job for job in jobs if job.followers()]
         while time.monotonic() < end:
-            if json.loads(self.ask("list", "--json", "--state", "active")) == []:
+            active = set(self.names("active"))
+            if active <= endless and all(map(self._is_followed, leaders)):
                 return True
             time.sleep(0.5)
         return False
+
+    def _is_followed(self, leader):
+        expected = collections.Counter()
+        for run in self._runs(leader.id):
+            if run["settles"] > 0:
+                expected.update(leader.followers_of(run["verdict"]))
+        return all(sum(run["settles"] > 0 for run in self._runs(name)) >= count for name, count in expected.items())
+
+    def _runs(self, name):
+        return json.loads(self.ask("runs", name, "--json", "--limit", "1000"))
+
+    def names(self, state):
+        return [job["name"] for job in json.loads(self.ask("list", "--json", "--state", state))]
+
+    def dead_letters(self):
+        return json.loads(self.ask("dead", "list", "--json", "--limit", "1000000"))
 
     def ledger(self):
         """The store's jobs and runs, as an archive's lines."""
