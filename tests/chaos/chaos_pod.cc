@@ -1,8 +1,9 @@
 // A pod for tools/chaos: runs the task "chaos" and writes down each start and each end itself, beside the engine.
 //
-// Variables: CHAOS_STORE and CHAOS_LOCKS (URLs), CHAOS_POD (its name), CHAOS_LABEL (or empty), CHAOS_WITNESS (the file
-// to append to). A job's payload is "<ms of work> <attempts that fail>", and, where every other point has others,
-// "<interval, us> <ms of work> <attempts that fail>" for those whose number of intervals since the epoch is odd.
+// Variables: CHAOS_STORE and CHAOS_LOCKS (URLs), CHAOS_POD (its name), CHAOS_LABEL (of the jobs that it takes besides
+// those without), CHAOS_WITNESS (the file to append to).
+// A job's payload is "<ms of work> <attempts that fail>", and, where every other point has others, further "<interval,
+// us> <ms of work> <attempts that fail>" for those whose number of intervals since the epoch is odd.
 // Lines of the file, instants in us since the epoch:
 //   S <token> <job> <fire time> <attempt> <fence> <instant> <how far this process's own clock is ahead, us> <job key>
 //   E <token> <instant> [cancelled]
@@ -161,7 +162,7 @@ int Run() {
   options.locks_url = Variable("CHAOS_LOCKS");
   options.pod_name = Variable("CHAOS_POD");
   options.queues = {"default", "rests"};
-  if (const std::string label = Variable("CHAOS_LABEL"); !label.empty()) options.labels = {label};
+  options.labels = {Variable("CHAOS_LABEL")};
 
   // Servers may be away when it starts: it tries until it is told to stop.
   Work work;

@@ -11,7 +11,7 @@ import time
 
 from chaos_lib import servers
 from chaos_lib.isolation import Bridge, PodNetwork, mount_memory, run
-from chaos_lib.jobs import LABEL, SCHEDULED_BY_RUNS
+from chaos_lib.jobs import LABELS, SCHEDULED_BY_RUNS
 from chaos_lib.servers import await_true
 
 ASK_LIMIT = 30  # seconds
@@ -31,7 +31,7 @@ class Pod:
         self._is_to_live = False
         self._count = 0
         self._clock = None
-        self.label = LABEL if index % 2 == 0 else ""
+        self.label = LABELS[index % 2]
         self.deaths = []  # instants in us, at which a process of it was gone for certain
         # A library can turn the clock of every other pod; the others show that it is not the library that works.
         library = next(iter(glob.glob(FAKETIME)), None)

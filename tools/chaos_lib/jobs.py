@@ -8,7 +8,7 @@ LONG_JOBS, LONG_INTERVAL = 40, 10_000_000
 RUNS_OF_A_JOB = 450  # Redis keeps the newest 1,000 rows of a job, and a retried point has two
 POINTS_OF_A_PART = 300  # here one may have three
 SCHEDULED_BY_RUNS = ("delay", "manual")  # no schedule tells where their points are
-LABEL = "even"  # of every other pod
+LABELS = ("even", "odd")  # each pod has one, in turn
 QUEUE = "rests"  # is paused now and then
 NEVER = 99  # attempts that fail: more than any job has
 
@@ -230,11 +230,12 @@ def make_parts(start, seconds):
     usual = {"interval": interval, "end": start + seconds * 1_000_000}
     jobs = []
 
-    def add(name, count, work_ms=20, together=False, **others):
+    def add(name, count, work_ms=20, together=False, labels=("",), **others):
         """`together`: all due at the same instants, else spread by whole milliseconds."""
         for number in range(count):
             first = start if together else start + number * interval // count // 1000 * 1000
-            jobs.append(Job(f"{name}-{number:02}", first=first, work_ms=work_ms, **usual, **others))
+            jobs.append(Job(f"{name}-{number:02}", first=first, work_ms=work_ms, label=labels[number % len(labels)],
+                            **usual, **others))
 
     add("list", 4, failures=2, retry_delays=(300_000, 100_000, 200_000))
     add("dead", 2, failures=NEVER, retry_delays=(200_000,))
@@ -243,14 +244,16 @@ def make_parts(start, seconds):
     add("replace", 4, work_ms=interval * 3 // 2000, odd=(20, 0), replaces=True)
     add("deadline", 4, work_ms=interval // 1000, odd=(20, 0), deadline=interval * 3 // 5)
     add("flex", 4, flex=interval // 2, jitter=interval // 4)
-    add("label", 4, label=LABEL)
+    add("label", 4, labels=LABELS)
     add("rest", 6, queue=QUEUE)
     for schedule in ("cron", "rrule", "delay"):
         add(schedule, 3, together=True, schedule=schedule)
+    # One pod takes all that are due at once: labels see to it that at least two ask for the same key.
+    apart = {"together": True, "labels": (*LABELS, "")}
     for key in ("one", "other"):
-        add(f"mutex-{key}", 4, work_ms=30, together=True, mutex=key)
-    add("limit", 12, work_ms=200, together=True, limits={"three": 3})
-    add("rate", 12, together=True, rates={"ten": 10})
+        add(f"mutex-{key}", 6, work_ms=30, mutex=key, **apart)
+    add("limit", 12, work_ms=200, limits={"three": 3}, **apart)
+    add("rate", 12, rates={"ten": 10}, **apart)
     for lead in ("lead-1", "lead-2"):
         after, further, failed, ended = (f"{lead}-{name}" for name in ("after", "further", "failed", "ended"))
         jobs.append(Job(lead, first=start, work_ms=20, odd=(20, NEVER), max_attempts=1, on_success=(after,),

@@ -210,7 +210,7 @@ def _limits(jobs, runs, tasks, starts, events, findings):
         texts.append(f"'{key}' at most {most} of {slots}")
         reached = reached and most >= slots
     if cut:
-        texts.append(f"{cut} runs were on a pod that was frozen for longer than their lease")
+        texts.append(f"{cut} runs of frozen pods not counted")
     return int(reached), ", ".join(texts)
 
 
@@ -222,7 +222,7 @@ def _death(events, start):
 def _lost_by_freeze(events, start, end):
     """The instant at which the run's pod was frozen, if for so long that its lease may have ended meanwhile."""
     for pod, began, over, more in events.freezes:
-        if pod == start.pod and start.instant <= over + AWAKE_US and end >= began and (over - began > LEASE_US or more):
+        if pod == start.pod and start.instant <= over and end >= began and (over - began > LEASE_US or more):
             return began
     return None
 
