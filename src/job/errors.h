@@ -17,6 +17,10 @@ inline tl::unexpected<Error> NoSuchJob(const std::string& id) {
 inline tl::unexpected<Error> AlreadyThere(const std::string& id) {
   return Fail(Code::kConflict, fmt::format("there is a job '{}' already", Quoted(id, 200)));
 }
+inline tl::unexpected<Error> KeyHeld(const std::string& id, const std::string& key) {
+  return Fail(Code::kConflict,
+              fmt::format("job '{}': another job holds its unique key '{}'", Quoted(id, 200), Quoted(key, 200)));
+}
 inline tl::unexpected<Error> GivenTwice(const std::string& id) {
   return Fail(Code::kInvalidArgument, fmt::format("job '{}' is given twice in one batch", Quoted(id, 200)));
 }

@@ -65,7 +65,7 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"flex", [](JobDefinition& j) { j.flex = -1us; }},
       {"flex", [](JobDefinition& j) { j.flex = 600ms, j.jitter = 500ms; }},
       {"deadline", [](JobDefinition& j) { j.flex = 1s, j.deadline = 1s; }},
-      {"overlap", [](JobDefinition& j) { j.overlap = static_cast<Overlap>(2); }},
+      {"overlap", [](JobDefinition& j) { j.overlap = static_cast<Overlap>(3); }},
       {"overlap",
        [](JobDefinition& j) {
          j.overlap = Overlap::kReplace;
@@ -80,6 +80,12 @@ TEST(Validate, NamesTheFieldThatIsWrong) {
       {"limits has the key 'k' twice", [](JobDefinition& j) { j.limits = {{.key = "k"}, {.key = "k", .slots = 2}}; }},
       {"limits has 5 keys",
        [](JobDefinition& j) { j.limits = {{.key = "a"}, {.key = "b"}, {.key = "c"}, {.key = "d"}, {.key = "e"}}; }},
+      {"unique has 201 bytes", [](JobDefinition& j) { j.unique = std::string(201, 'x'); }},
+      {"unique must be UTF-8", [](JobDefinition& j) { j.unique = "\xC3"; }},
+      {"unique must be UTF-8", [](JobDefinition& j) { j.unique = "a\nb"; }},
+      {"unique_for is -1s", [](JobDefinition& j) { j.unique = "k", j.unique_for = -1s; }},
+      {"unique_for is 521w", [](JobDefinition& j) { j.unique = "k", j.unique_for = std::chrono::weeks(521); }},
+      {"set the key", [](JobDefinition& j) { j.unique_for = 1s; }},
       {"rates: a key", [](JobDefinition& j) { j.rates = {{.key = std::string(201, 'x')}}; }},
       {"rates: 'k'", [](JobDefinition& j) { j.rates = {{.key = "k", .starts = 0}}; }},
       {"rates: 'k'", [](JobDefinition& j) { j.rates = {{.key = "k", .starts = 1, .per = 99ms}}; }},
@@ -154,6 +160,8 @@ RC_GTEST_PROP(DefinitionJson, IsReadBackExactly, ()) {
   job.overlap = *rc::gen::element(Overlap::kWait, Overlap::kReplace);
   job.lost_limit = *rc::gen::inRange(1, 10);
   job.pause_after = *rc::gen::inRange(0, 10);
+  job.unique = *rc::gen::element<std::string>("", "key", "\xC3\xBC");
+  if (!job.unique.empty()) job.unique_for = Duration(*rc::gen::inRange<std::int64_t>(0, 1'000'000'000));
   for (int i = *rc::gen::inRange(0, 5); i > 0; --i) {
     job.limits.push_back({.key = "\"z\xC3\xBC=\" " + std::to_string(i), .slots = *rc::gen::inRange(1, 10'001)});
     job.rates.push_back({.key = std::to_string(i),

@@ -18,6 +18,7 @@
 #include "job/followers.h"
 #include "job/queue_key.h"
 #include "job/text.h"
+#include "job/unique_key.h"
 
 namespace escapement {
 namespace {
@@ -58,6 +59,12 @@ struct Session {
   std::int64_t owned = 0;
 };
 
+// Who took a unique key last. It holds the key until then, and longer as long as HoldsKey says so.
+struct KeyTaken {
+  std::string job_id;
+  Instant until;
+};
+
 }  // namespace
 
 struct MemoryState {
@@ -79,6 +86,7 @@ struct MemoryState {
   std::map<std::int64_t, DeadLetter> dead;  // by id
   std::int64_t last_dead = 0;
   PausedQueues paused;
+  std::map<std::string, KeyTaken> unique_keys;
 
   // Takes the row out of both indexes while it is changed, and puts it back, or erases it, after.
   class Change {
@@ -268,13 +276,31 @@ struct MemoryState {
     return static_cast<std::int64_t>(jobs.size());
   }
 
+  // While the job is there, is not finished and still defines the key.
+  bool HoldsKey(const std::string& id, const std::string& key) {
+    const Row* row = FindById(id);
+    return row != nullptr && row->state != JobState::kFinished && row->definition->unique == key;
+  }
+
+  // Whether another job holds the unique key of this one.
+  bool IsHeld(const JobDefinition& job, Instant now) {
+    const auto taken = unique_keys.find(job.unique);
+    return !job.unique.empty() && taken != unique_keys.end() && taken->second.job_id != job.id &&
+           (taken->second.until > now || HoldsKey(taken->second.job_id, job.unique));
+  }
+  void TakeKey(const JobDefinition& job, Instant created) {
+    if (!job.unique.empty()) unique_keys[job.unique] = {job.id, created + job.unique_for};
+  }
+
   EnqueueOutcome Put(const JobDefinition& definition, Instant now) {
     Row* row = FindById(definition.id);
+    if (row != nullptr && *row->definition == definition) return EnqueueOutcome::kUnchanged;
+    if (IsHeld(definition, now)) return EnqueueOutcome::kHeld;
+    TakeKey(definition, row == nullptr ? now : row->present.created_at);
     if (row == nullptr) {
       Insert(definition, now);
       return EnqueueOutcome::kCreated;
     }
-    if (*row->definition == definition) return EnqueueOutcome::kUnchanged;
     const Change change(*this, *row);
     row->definition = std::make_shared<JobDefinition>(definition);
     ++row->present.version;
@@ -755,6 +781,14 @@ class MemoryStore final : public JobStore {
     for (const ArchivedJob& job : jobs) {
       if (state_->keys.contains(job.definition.id)) return AlreadyThere(job.definition.id);
     }
+    const Instant now = state_->clock();
+    std::unordered_set<std::string_view> unique_keys;
+    for (const ArchivedJob& job : jobs) {
+      if (!HoldsItsKey(job, now)) continue;
+      if (!unique_keys.insert(job.definition.unique).second || state_->IsHeld(job.definition, now)) {
+        return KeyHeld(job.definition.id, job.definition.unique);
+      }
+    }
     for (const ArchivedJob& job : jobs) {
       const JobKey key = ++state_->last_key;
       Row& row = state_->rows[key];
@@ -767,6 +801,7 @@ class MemoryStore final : public JobStore {
       row.fence = state_->FirstFence(state_->clock());
       row.settled_total = job.settled_total;
       row.reigns = job.reigns;
+      if (HoldsItsKey(job, now)) state_->TakeKey(job.definition, job.present.created_at);
     }
     return {};
   }
@@ -792,6 +827,9 @@ class MemoryStore final : public JobStore {
       while (!runs.empty() && runs.front().info.settled_at < oldest) runs.pop_front();
     }
     std::erase_if(state_->history, [](const auto& entry) { return entry.second.empty(); });
+    std::erase_if(state_->unique_keys, [&, now = state_->clock()](const auto& entry) {
+      return entry.second.until <= now && !state_->HoldsKey(entry.second.job_id, entry.first);
+    });
     return {};
   }
 

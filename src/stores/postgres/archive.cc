@@ -9,6 +9,7 @@
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
+#include "job/unique_key.h"
 #include "stores/postgres/job_rows.h"
 #include "stores/postgres/sql/queries.h"
 
@@ -21,6 +22,8 @@ constexpr Query kExportRuns = {"export_runs", sql::kExportRuns};
 constexpr Query kKnownJobs = {"known_jobs", sql::kKnownJobs};
 constexpr Query kImportJobs = {"import_jobs", sql::kImportJobs};
 constexpr Query kImportRuns = {"import_runs", sql::kImportRuns};
+constexpr Query kStoreTime = {"store_time", sql::kStoreTime};
+constexpr Query kTakeKeys = {"take_keys", sql::kTakeKeys};
 constexpr Query kMakeHistoryOf = {"make_history_of", sql::kMakeHistoryOf};
 
 // A question whose reply was lost can simply be asked again.
@@ -37,6 +40,30 @@ Result<std::unordered_set<std::string>> KnownOf(Connection& db, const std::vecto
   std::unordered_set<std::string> known;
   for (int i = 0; i < rows->size(); ++i) known.emplace(rows->Text(i, 0));
   return known;
+}
+
+// kConflict when another job holds the unique key of one of them.
+Status TakeKeys(Connection& db, const std::vector<ArchivedJob>& jobs) {
+  auto time = db.Execute(kStoreTime, Params());
+  if (!time) return tl::unexpected(time.error());
+  const Instant now = time->Time(0, 0);
+  std::vector<const ArchivedJob*> holders;
+  for (const ArchivedJob& job : jobs) {
+    if (HoldsItsKey(job, now)) holders.push_back(&job);
+  }
+  if (holders.empty()) return {};
+  const std::size_t n = holders.size();
+  Params p;
+  p.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(holders[i]->definition.unique); });
+  p.AddArray<std::string_view>(n, [&](std::size_t i) { return std::string_view(holders[i]->definition.id); });
+  p.AddArray<Instant>(n, [&](std::size_t i) { return holders[i]->present.created_at; });
+  p.AddArray<std::int64_t>(n, [&](std::size_t i) { return holders[i]->definition.unique_for.count(); });
+  auto held = db.Execute(kTakeKeys, p);
+  if (!held) return tl::unexpected(held.error());
+  if (held->size() == 0) return {};
+  const std::string id(held->Text(0, 0));
+  const auto job = std::find_if(holders.begin(), holders.end(), [&](const auto* j) { return j->definition.id == id; });
+  return KeyHeld(id, job == holders.end() ? std::string() : (*job)->definition.unique);
 }
 
 // Runs `work` in a transaction.
@@ -185,6 +212,7 @@ Status ImportJobs(Connection& db, const std::vector<ArchivedJob>& jobs) {
     for (const std::string& id : ids) {
       if (known->contains(id)) return AlreadyThere(id);
     }
+    if (auto s = TakeKeys(db, jobs); !s) return s;
     auto made = db.Execute(kImportJobs, p);
     if (!made) return tl::unexpected(made.error());
     return {};

@@ -33,6 +33,7 @@ namespace sql = postgres::sql;
 
 constexpr int kDaysAhead = 7;
 constexpr std::int64_t kBulk = 500;  // jobs created that may spoil a plan
+constexpr int kKeysAtOnce = 1000;    // looked at, and locked, by one step of upkeep
 constexpr int kRetries = 5;          // of deadlocks and serialisation failures
 
 constexpr Query kBelievedJobs = {"believed_jobs", sql::kBelievedJobs};
@@ -74,6 +75,7 @@ constexpr Query kCountLoad = {"count_load", sql::kCountLoad};
 constexpr Query kEndedOwners = {"ended_owners", sql::kEndedOwners};
 constexpr Query kMakeHistoryDays = {"make_history_days", sql::kMakeHistoryDays};
 constexpr Query kOldHistoryDays = {"old_history_days", sql::kOldHistoryDays};
+constexpr Query kDropKeys = {"drop_keys", sql::kDropKeys};
 constexpr Query kDropTombstones = {"drop_tombstones", sql::kDropTombstones};
 
 // '%' and '_' of a prefix stand for themselves.
@@ -254,6 +256,11 @@ class PostgresStore : public JobStore {
       params.AddArray<Instant>(n, [&](std::size_t i) { return rows[ask[i]].cursor; });
       params.AddArray<Instant>(n, [&](std::size_t i) { return rows[ask[i]].fire; });
       params.Add(*now);
+      params.AddArray<std::string_view>(n, [&](std::size_t i) -> std::optional<std::string_view> {
+        const std::string& key = jobs[ask[i]].unique;
+        return key.empty() ? std::nullopt : std::optional<std::string_view>(key);
+      });
+      params.AddArray<std::int64_t>(n, [&](std::size_t i) { return jobs[ask[i]].unique_for.count(); });
       auto told = Retried(kEnqueue, params);
       if (!told) return tl::unexpected(told.error());
       std::vector<bool> answered(jobs.size(), false);
@@ -451,7 +458,7 @@ class PostgresStore : public JobStore {
     }
     if (auto rows = db_.Execute(kDropTombstones, Params().Add(options.history_days)); !rows)
       return tl::unexpected(rows.error());
-    return {};
+    return DropKeys();
   }
 
  private:
@@ -477,7 +484,17 @@ class PostgresStore : public JobStore {
     if (!believed) return tl::unexpected(believed.error());
     if (static_cast<double>(created_) < believed->Float(0, 0)) return {};
     created_ = 0;
-    return db_.Run("ANALYZE escapement.jobs, escapement.definitions");
+    return db_.Run("ANALYZE escapement.jobs, escapement.definitions, escapement.unique_keys");
+  }
+
+  // Of unique keys, what nobody holds any more.
+  Status DropKeys() {
+    for (std::string after;;) {
+      auto rows = Retried(kDropKeys, Params().Add(kKeysAtOnce).Add(after));
+      if (!rows) return tl::unexpected(rows.error());
+      if (rows->IsNull(0, 0)) return {};
+      after = std::string(rows->Text(0, 0));
+    }
   }
 
   Status One(const Query& query, const std::string& id) {

@@ -203,6 +203,22 @@ ArchivedJob ArchiveOf(const JobRow& row) {
                  row.unreadable.empty() ? row.unreadable_reigns : row.unreadable});
 }
 
+std::optional<KeyRecord> ReadKeyRecord(std::string_view record) {
+  const auto number = [&record]() -> std::optional<std::int64_t> {
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(record.data(), record.data() + record.size(), value);
+    const auto used = static_cast<std::size_t>(end - record.data());
+    if (error != std::errc() || used == record.size() || *end != ' ') return std::nullopt;
+    record.remove_prefix(used + 1);
+    return value;
+  };
+  const auto at = number();
+  const auto kept = at ? number() : std::nullopt;
+  const auto until = kept ? number() : std::nullopt;
+  if (!until || !IsStorable(FromMicros(*at)) || !IsStorable(FromMicros(*until))) return std::nullopt;
+  return KeyRecord{FromMicros(*at), *kept == 1, FromMicros(*until), std::string(record)};
+}
+
 ReignTexts WriteReigns(const std::vector<Reign>& reigns) {
   ReignTexts texts;
   for (const Reign& reign : reigns) {

@@ -72,6 +72,15 @@ ArchivedJob ArchiveOf(const JobRow& row);
 // Nine elements, as dead_letters.lua tells them.
 DeadLetter ReadDeadLetter(Fields& fields);
 
+// Who took a unique key last, as take_keys.lua writes it.
+struct KeyRecord {
+  Instant at;         // no two records of a key have the same
+  bool kept = false;  // the job came
+  Instant until;      // it holds the key at least so long, if it came
+  std::string job_id;
+};
+std::optional<KeyRecord> ReadKeyRecord(std::string_view record);
+
 // The reigns as text: those that ended, and the open one.
 struct ReignTexts {
   std::string ended;

@@ -18,6 +18,7 @@
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
+#include "job/unique_key.h"
 #include "redis/redis_nodes.h"
 #include "stores/redis/records.h"
 #include "stores/redis/scripts.h"
@@ -39,11 +40,12 @@ constexpr int kVersion = 1;           // of the layout of keys
 constexpr int kShardsOfACluster = 8;  // over its masters; a single server runs one script at a time anyway
 constexpr int kHistory = 1000;        // runs kept of a job
 constexpr std::size_t kRows = 200;    // in one script: nobody else is served meanwhile
-constexpr std::size_t kBytes = std::size_t{4} << 20;  // of definitions in one script
-constexpr int kRetries = 5;                           // when what was read has changed before it was written
-constexpr int kHandBackRounds = 50;                   // in one call of Reclaim
-constexpr char kAtFireTime = '\x1f';                  // behind the name of a job, before a time: no name has it
-constexpr double kRateUnit = 1e-9;                    // points a second, as the scripts count them
+constexpr std::size_t kBytes = std::size_t{4} << 20;      // of definitions in one script
+constexpr int kRetries = 5;                               // when what was read has changed before it was written
+constexpr int kHandBackRounds = 50;                       // in one call of Reclaim
+constexpr Duration kKeyTaken = std::chrono::seconds(10);  // for which a unique key waits for its job
+constexpr char kAtFireTime = '\x1f';                      // behind the name of a job, before a time: no name has it
+constexpr double kRateUnit = 1e-9;                        // points a second, as the scripts count them
 
 // A script after what all of them share.
 std::string Whole(std::string_view script) { return std::string(scripts::kShard) + std::string(script); }
@@ -77,6 +79,10 @@ const std::string kCounts = Whole(scripts::kCounts);
 const std::string kKnown = Whole(scripts::kKnown);
 const std::string kImportJobs = Whole(scripts::kImportJobs);
 const std::string kImportRuns = Whole(scripts::kImportRuns);
+const std::string kTakeKeys = Whole(scripts::kTakeKeys);
+const std::string kKeepKeys = Whole(scripts::kKeepKeys);
+const std::string kDropKeys = Whole(scripts::kDropKeys);
+const std::string kHoldsKeys = Whole(scripts::kHoldsKeys);
 const std::string kPrune = Whole(scripts::kPrune);
 
 // The prefix of a shard's keys. The braces keep a shard in one slot of a cluster.
@@ -382,9 +388,19 @@ class RedisStore final : public JobStore {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     std::vector<std::string> texts;
     for (const JobDefinition& job : jobs) texts.push_back(DefinitionToJson(job));
-    const auto parts = Divide(
-        jobs.size(), [&](std::size_t i) { return ShardOfId(jobs[i].id); },
-        [&](std::size_t i) { return texts[i].size(); });
+    std::vector<EnqueueOutcome> outcomes(jobs.size(), EnqueueOutcome::kCreated);
+    auto keys = KeysFor(jobs, texts, outcomes);
+    if (!keys) return tl::unexpected(keys.error());
+    std::vector<std::size_t> wanted;  // all but those that KeysFor settled
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      if (outcomes[i] == EnqueueOutcome::kCreated) wanted.push_back(i);
+    }
+    auto parts = Divide(
+        wanted.size(), [&](std::size_t i) { return ShardOfId(jobs[wanted[i]].id); },
+        [&](std::size_t i) { return texts[wanted[i]].size(); });
+    for (Part& part : parts) {
+      for (std::size_t& position : part.positions) position = wanted[position];
+    }
     std::map<int, Instant> clocks;
     for (const Part& part : parts) {
       if (clocks.contains(part.shard)) continue;
@@ -403,16 +419,28 @@ class RedisStore final : public JobStore {
         const Instant cursor = grid.FirstCursor(now);
         const auto first = grid.Next(cursor);
         Add(call, {job.id, std::move(texts[i]), job.schedule.ToString(), QueueKey(job), std::to_string(job.priority),
-                   RateText(job.schedule), Text(cursor), first ? Text(*first) : "", Text(now)});
+                   RateText(job.schedule), Text(cursor), first ? Text(*first) : "", Text(now),
+                   job.unique.empty() ? "" : Text(TakenUntil(keys->at(i).record))});
       }
     }
     auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
-    std::vector<EnqueueOutcome> outcomes(jobs.size());
+    constexpr std::int64_t kTooLate = 3;
+    const JobDefinition* late = nullptr;
+    std::vector<KeyOf> kept;
     for (std::size_t p = 0; p < parts.size(); ++p) {
       Fields fields((*replies)[p]);
-      for (const std::size_t i : parts[p].positions) outcomes[i] = static_cast<EnqueueOutcome>(fields.Number());
+      for (const std::size_t i : parts[p].positions) {
+        const std::int64_t answer = fields.Number();
+        if (answer == kTooLate) late = &jobs[i];
+        outcomes[i] = static_cast<EnqueueOutcome>(answer);
+        if (jobs[i].unique.empty() || answer == kTooLate) continue;
+        KeyOf& key = kept.emplace_back(keys->at(i));
+        key.until = key.created.value_or(clocks[parts[p].shard]) + jobs[i].unique_for;
+      }
     }
+    KeepKeys(kept);
+    if (late != nullptr) return TooLateForKey(late->id);
     return outcomes;
   }
 
@@ -659,24 +687,32 @@ class RedisStore final : public JobStore {
     }
     const auto parts = Divide(
         jobs.size(), [&](std::size_t i) { return ShardOfId(ids[i]); }, [&](std::size_t i) { return texts[i].size(); });
+    auto keys = KeysFor(jobs);
+    if (!keys) return tl::unexpected(keys.error());
+    Instant until;
+    for (const KeyOf& key : *keys) KeepEarliest(until, TakenUntil(key.record));
     std::vector<std::string> added;
     for (const Part& part : parts) {
-      RedisCall call{ShardPrefix(part.shard), kImportJobs, {std::to_string(part.shard), std::to_string(count_)}};
+      RedisCall call{ShardPrefix(part.shard),
+                     kImportJobs,
+                     {std::to_string(part.shard), std::to_string(count_), keys->empty() ? "" : Text(until)}};
       for (const std::size_t i : part.positions) AddArchived(call, jobs[i], std::move(texts[i]));
       auto reply = servers_.Run(call);
       if (reply && reply->text.empty()) {
         for (const std::size_t i : part.positions) added.push_back(ids[i]);
         continue;
       }
-      // Somebody added one meanwhile, or a server is away: what this call added goes again.
+      // Somebody added one meanwhile, or a server is away: what this call added goes again, and the keys by time.
       for (const std::string& id : added) {
         if (auto undone = Remove(id); !undone && undone.error().code != Code::kNotFound) {
           return Fail(Code::kInDoubt, fmt::format("{}; a part of the jobs was added", undone.error().message));
         }
       }
       if (!reply) return tl::unexpected(reply.error());
+      if (reply->text == std::string(1, '\0')) return TooLateForKey(keys->front().job_id);
       return AlreadyThere(reply->text);
     }
+    KeepKeys(*keys);
     return {};
   }
 
@@ -727,6 +763,7 @@ class RedisStore final : public JobStore {
         if (!reply) return tl::unexpected(reply.error());
         next = reply->integer;
       }
+      if (auto dropped = DropOldKeys(shard, *now); !dropped) return dropped;
     }
     return {};
   }
@@ -1043,6 +1080,203 @@ class RedisStore final : public JobStore {
     return {};
   }
 
+  // --- unique keys
+  // A job and its key may lie on two servers: the key is taken first, for a short time, then the job comes, then the
+  // key is kept. Whoever dies in between leaves a key that is free after that time, or a job that holds it by being
+  // there.
+
+  struct KeyOf {
+    std::string key;
+    std::string job_id;
+    std::string record = {};              // as take_keys.lua made it
+    std::optional<Instant> created = {};  // of the job, if it is there
+    Instant until = {};                   // the window's end
+    std::string void_record = {};         // of one that took it before and does not hold it
+  };
+
+  static tl::unexpected<Error> TooLateForKey(const std::string& id) {
+    return Fail(Code::kUnavailable, fmt::format("job '{}': the servers took longer to add it than its unique key waits "
+                                                "for it ({}): nothing of it was added",
+                                                Quoted(id, 200), FormatDuration(kKeyTaken)));
+  }
+  static Instant TakenUntil(const std::string& record) {
+    const auto read = redis_store::ReadKeyRecord(record);
+    return read ? read->at + kKeyTaken : Instant();
+  }
+  static std::string HolderIn(const std::string& record) {
+    const auto read = redis_store::ReadKeyRecord(record);
+    return read ? read->job_id : std::string();
+  }
+
+  // Takes the keys of the jobs that would be created or changed. Settles the outcomes of those that would not be, and
+  // of those whose key is held. At each position of a job with a key, what became of that.
+  Result<std::vector<KeyOf>> KeysFor(const std::vector<JobDefinition>& jobs, const std::vector<std::string>& texts,
+                                     std::vector<EnqueueOutcome>& outcomes) {
+    std::vector<KeyOf> keys(jobs.size());
+    std::vector<std::size_t> keyed;
+    std::vector<RedisCall> calls;
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      if (jobs[i].unique.empty()) continue;
+      keyed.push_back(i);
+      calls.push_back(RowCall(jobs[i].id));
+    }
+    if (keyed.empty()) return keys;
+    auto rows = servers_.Run(calls);
+    if (!rows) return tl::unexpected(rows.error());
+    std::vector<KeyOf*> wanted;
+    for (std::size_t n = 0; n < keyed.size(); ++n) {
+      const std::size_t i = keyed[n];
+      keys[i] = {.key = jobs[i].unique, .job_id = jobs[i].id};
+      Fields fields((*rows)[n], 1);
+      if (fields.More()) {
+        auto row = redis_store::ReadJobRow(fields);
+        if (!row) return tl::unexpected(row.error());
+        keys[i].created = row->present.created_at;
+        if (row->unreadable.empty() && DefinitionToJson(row->definition) == texts[i]) {
+          outcomes[i] = EnqueueOutcome::kUnchanged;
+          continue;
+        }
+      }
+      wanted.push_back(&keys[i]);
+    }
+    if (auto took = TakeKeys(wanted); !took) return tl::unexpected(took.error());
+    for (const std::size_t i : keyed) {
+      const bool asked = outcomes[i] == EnqueueOutcome::kCreated;
+      if (asked && keys[i].record.empty()) outcomes[i] = EnqueueOutcome::kHeld;
+    }
+    return keys;
+  }
+
+  // Takes the keys of jobs that are to be imported. kConflict when one is held.
+  Result<std::vector<KeyOf>> KeysFor(const std::vector<ArchivedJob>& jobs) {
+    std::vector<KeyOf> keys;
+    auto now = Now();
+    if (!now) return tl::unexpected(now.error());
+    for (const ArchivedJob& job : jobs) {
+      if (!HoldsItsKey(job, *now)) continue;
+      keys.push_back({.key = job.definition.unique,
+                      .job_id = job.definition.id,
+                      .until = job.present.created_at + job.definition.unique_for});
+    }
+    std::vector<KeyOf*> wanted;
+    for (KeyOf& key : keys) wanted.push_back(&key);
+    if (auto took = TakeKeys(wanted); !took) return tl::unexpected(took.error());
+    const auto held = std::find_if(keys.begin(), keys.end(), [](const KeyOf& key) { return key.record.empty(); });
+    if (held == keys.end()) return keys;
+    const KeyOf refused = *held;
+    std::erase_if(keys, [](const KeyOf& key) { return key.record.empty(); });
+    DropKeys(keys);
+    return KeyHeld(refused.job_id, refused.key);
+  }
+
+  // Gives each that can be had its record.
+  Status TakeKeys(std::vector<KeyOf*> wanted) {
+    for (int round = 0; !wanted.empty(); ++round) {
+      if (round == kRetries) return KeepsChanging(wanted.front()->job_id);
+      std::vector<RedisCall> calls;
+      const auto parts = Divide(wanted.size(), [&](std::size_t i) { return ShardOfId(wanted[i]->key); });
+      for (const Part& part : parts) {
+        RedisCall& call =
+            calls.emplace_back(RedisCall{ShardPrefix(part.shard), kTakeKeys, {Text(std::int64_t{kKeyTaken.count()})}});
+        for (const std::size_t i : part.positions)
+          Add(call, {wanted[i]->key, wanted[i]->job_id, wanted[i]->void_record});
+      }
+      auto replies = servers_.Run(calls);
+      if (!replies) return tl::unexpected(replies.error());
+      std::vector<KeyOf*> depends;
+      for (std::size_t p = 0; p < parts.size(); ++p) {
+        Fields fields((*replies)[p]);
+        for (const std::size_t i : parts[p].positions) {
+          const std::int64_t answer = fields.Number();
+          const std::string& record = fields.Text();
+          if (answer == 1) wanted[i]->record = record;
+          if (answer != 2) continue;
+          wanted[i]->void_record = record;
+          depends.push_back(wanted[i]);
+        }
+      }
+      auto holds = HoldKeys(depends);
+      if (!holds) return tl::unexpected(holds.error());
+      wanted.clear();
+      for (std::size_t i = 0; i < depends.size(); ++i) {
+        if (!(*holds)[i]) wanted.push_back(depends[i]);
+      }
+    }
+    return {};
+  }
+
+  // Whether the job that took each key, by its `void_record`, holds it still.
+  Result<std::vector<bool>> HoldKeys(const std::vector<KeyOf*>& keys) {
+    std::vector<RedisCall> calls;
+    const auto parts = Divide(keys.size(), [&](std::size_t i) { return ShardOfId(HolderIn(keys[i]->void_record)); });
+    for (const Part& part : parts) {
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kHoldsKeys, {}, /*writes=*/false});
+      for (const std::size_t i : part.positions) Add(call, {HolderIn(keys[i]->void_record), keys[i]->key});
+    }
+    std::vector<bool> holds(keys.size(), true);
+    if (calls.empty()) return holds;
+    auto replies = servers_.Run(calls);
+    if (!replies) return tl::unexpected(replies.error());
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      Fields fields((*replies)[p]);
+      for (const std::size_t i : parts[p].positions) holds[i] = fields.Number() != 0;
+    }
+    return holds;
+  }
+
+  // What cannot be done now is not missed for long: the jobs hold their keys by being there. Only the window of one
+  // that is removed before anybody keeps its key is lost.
+  void KeepKeys(const std::vector<KeyOf>& keys) {
+    std::vector<RedisCall> calls;
+    for (const Part& part : Divide(keys.size(), [&](std::size_t i) { return ShardOfId(keys[i].key); })) {
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kKeepKeys, {}});
+      for (const std::size_t i : part.positions) Add(call, {keys[i].key, keys[i].job_id, Text(keys[i].until)});
+    }
+    if (!calls.empty()) (void)servers_.Run(calls);
+  }
+
+  // Keys that were taken, and are not needed. What cannot be done now is done by time.
+  void DropKeys(const std::vector<KeyOf>& keys) {
+    std::vector<RedisCall> calls;
+    for (const Part& part : Divide(keys.size(), [&](std::size_t i) { return ShardOfId(keys[i].key); })) {
+      RedisCall& call = calls.emplace_back(RedisCall{ShardPrefix(part.shard), kDropKeys, {}});
+      for (const std::size_t i : part.positions) Add(call, {keys[i].key, keys[i].record});
+    }
+    if (!calls.empty()) (void)servers_.Run(calls);
+  }
+
+  // Of unique keys of one shard, what nobody holds any more.
+  Status DropOldKeys(int shard, Instant now) {
+    std::string cursor = "0";
+    do {
+      auto page = servers_.Run({ShardPrefix(shard),
+                                {},
+                                {"HSCAN", ShardPrefix(shard) + "uk", cursor, "COUNT", std::to_string(kRows)},
+                                /*writes=*/false});
+      if (!page) return tl::unexpected(page.error());
+      if (page->elements.size() != 2) return redis_store::Malformed("a page of unique keys");
+      cursor = page->elements[0].text;
+      const std::vector<RedisReply>& entries = page->elements[1].elements;
+      std::vector<KeyOf> old;
+      for (std::size_t i = 0; i + 1 < entries.size(); i += 2) {
+        const std::string& record = entries[i + 1].text;
+        const auto read = redis_store::ReadKeyRecord(record);
+        if (read && (read->until > now || (!read->kept && read->at + kKeyTaken > now))) continue;
+        old.push_back({.key = entries[i].text, .job_id = {}, .record = record, .void_record = record});
+      }
+      std::vector<KeyOf*> asked;
+      for (KeyOf& key : old) asked.push_back(&key);
+      auto holds = HoldKeys(asked);
+      if (!holds) return tl::unexpected(holds.error());
+      std::vector<KeyOf> free;
+      for (std::size_t i = 0; i < old.size(); ++i) {
+        if (!(*holds)[i]) free.push_back(std::move(old[i]));
+      }
+      DropKeys(free);
+    } while (cursor != "0" && !cursor.empty());
+    return {};
+  }
+
   // --- queues that rest
 
   // Each shard has the whole set, so that its claims see it. What a call did only in part, another one completes.
@@ -1148,9 +1382,13 @@ class RedisStore final : public JobStore {
 
   // --- questions
 
+  RedisCall RowCall(const std::string& id) const {
+    return {ShardPrefix(ShardOfId(id)), kReadRows, {"", id, "1", ""}, /*writes=*/false};
+  }
+
   Result<JobRow> Find(const std::string& id) {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
-    auto reply = servers_.Run({ShardPrefix(ShardOfId(id)), kReadRows, {"", id, "1", ""}, /*writes=*/false});
+    auto reply = servers_.Run(RowCall(id));
     if (!reply) return tl::unexpected(reply.error());
     Fields fields(*reply, 1);
     if (!fields.More()) return NoSuchJob(id);

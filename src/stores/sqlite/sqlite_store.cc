@@ -13,6 +13,7 @@
 #include "job/errors.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
+#include "job/unique_key.h"
 #include "sqlite/database.h"
 #include "stores/sqlite/job_rows.h"
 #include "stores/sqlite/schema.h"
@@ -38,6 +39,8 @@ constexpr int kHandBackBatch = 2'000;
 constexpr int kDeleteBatch = 2'000;
 constexpr int kMostBatches = 2'000;  // of one call
 constexpr int kPage = 500;           // jobs
+
+const std::string kNobody;  // no job's id
 
 constexpr Instant kBeginning = Instant(Duration(std::numeric_limits<std::int64_t>::min()));
 constexpr Instant kEnd = Instant(Duration(std::numeric_limits<std::int64_t>::max()));
@@ -555,6 +558,9 @@ class SqliteStore final : public JobStore {
     JobRows rows(tx, Clock());
     for (const ArchivedJob& job : jobs) {
       if (tx.Query(sql::kKeyOf, job.definition.id).Next()) return AlreadyThere(job.definition.id);
+      if (HoldsItsKey(job, rows.now()) && !TakeKey(tx, job.definition, job.present.created_at, rows.now())) {
+        return KeyHeld(job.definition.id, job.definition.unique);
+      }
       rows.Import(job);
     }
     return tx.Commit();
@@ -584,6 +590,7 @@ class SqliteStore final : public JobStore {
     const Instant oldest = Clock() - std::chrono::days(options.history_days);
     if (auto s = DropHistory(oldest); !s) return s;
     if (auto s = DropTombstones(oldest); !s) return s;
+    if (auto s = DropKeys(); !s) return s;
     return db_->Checkpoint();
   }
 
@@ -714,16 +721,30 @@ class SqliteStore final : public JobStore {
     return reply;
   }
 
+  // Whether another job than `id` holds the key.
+  static bool IsHeld(Transaction& tx, const std::string& key, const std::string& id, Instant now) {
+    return tx.Query(sql::kKeyIsHeld, key, id, now).Next();
+  }
+  // False: another job holds the job's unique key.
+  static bool TakeKey(Transaction& tx, const JobDefinition& job, Instant created, Instant now) {
+    if (job.unique.empty()) return true;
+    if (IsHeld(tx, job.unique, job.id, now)) return false;
+    tx.Run(sql::kTakeKey, job.unique, job.id, created + job.unique_for);
+    return true;
+  }
+
   static EnqueueOutcome Put(Transaction& tx, JobRows& rows, const JobDefinition& job, const std::string& json) {
     std::optional<JobRow> row = rows.FindById(job.id);
-    if (!row) {
-      rows.Create(job, json);
-      return EnqueueOutcome::kCreated;
-    }
-    {
+    if (row) {
       // The text is canonical: equal definitions have equal texts.
       Rows r = tx.Query(sql::kDefinition, row->key);
       if (r.Next() && r.Text(1) == json) return EnqueueOutcome::kUnchanged;
+    }
+    const Instant now = rows.now();
+    if (!TakeKey(tx, job, row ? row->present.created_at : now, now)) return EnqueueOutcome::kHeld;
+    if (!row) {
+      rows.Create(job, json);
+      return EnqueueOutcome::kCreated;
     }
     ++row->present.version;
     row->present.to_plan = true;
@@ -891,6 +912,34 @@ class SqliteStore final : public JobStore {
       JobRows rows(tx, Clock());
       for (const JobKey key : keys) rows.Erase(key);
       if (auto s = tx.Commit(); !s) return s;
+    }
+    return {};
+  }
+
+  // Of unique keys, what nobody holds any more.
+  Status DropKeys() {
+    std::string after;
+    for (int batch = 0; batch < kMostBatches; ++batch) {
+      const Instant now = Clock();
+      std::vector<std::string> old;
+      std::vector<std::string> free;
+      {
+        Transaction tx(*db_, kRead);
+        for (Rows r = tx.Query(sql::kOldKeys, after, now, kDeleteBatch); r.Next();) old.push_back(r.Text(0));
+        for (const std::string& key : old) {
+          if (!IsHeld(tx, key, kNobody, now)) free.push_back(key);
+        }
+        if (auto s = tx.Commit(); !s) return s;
+      }
+      if (!free.empty()) {
+        Transaction tx(*db_, kWrite);
+        for (const std::string& key : free) {
+          if (!IsHeld(tx, key, kNobody, now)) tx.Run(sql::kDeleteKey, key);
+        }
+        if (auto s = tx.Commit(); !s) return s;
+      }
+      if (static_cast<int>(old.size()) < kDeleteBatch) return {};
+      after = old.back();
     }
     return {};
   }

@@ -117,6 +117,21 @@ inline constexpr std::string_view kPauseQueue = "INSERT OR IGNORE INTO paused_qu
 inline constexpr std::string_view kResumeQueue = "DELETE FROM paused_queues WHERE queue = ?1";
 inline constexpr std::string_view kPausedQueues = "SELECT queue FROM paused_queues";
 
+// --- unique keys
+
+// Whether another job than ?2 holds the key ?1 at ?3. The text of a definition that no program wrote defines no key.
+inline constexpr std::string_view kKeyIsHeld =
+    "SELECT 1 FROM unique_keys u WHERE u.key = ?1 AND u.job_id <> ?2 AND (u.held_until > ?3 OR EXISTS ("
+    "SELECT 1 FROM jobs j JOIN definitions d ON d.job = j.key WHERE j.id = u.job_id AND j.state IN (1, 2) "
+    "AND j.parent IS NULL AND CASE WHEN json_valid(d.definition) THEN d.definition ->> '$.unique' = u.key END))";
+inline constexpr std::string_view kTakeKey =
+    "INSERT INTO unique_keys VALUES (?1, ?2, ?3) "
+    "ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, held_until = excluded.held_until";
+// Keys after ?1 that nobody may hold at ?2: their window is over.
+inline constexpr std::string_view kOldKeys =
+    "SELECT key FROM unique_keys WHERE key > ?1 AND held_until <= ?2 ORDER BY key LIMIT ?3";
+inline constexpr std::string_view kDeleteKey = "DELETE FROM unique_keys WHERE key = ?1";
+
 // --- history
 
 inline constexpr std::string_view kAddRun =

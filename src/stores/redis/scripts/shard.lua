@@ -16,6 +16,7 @@
 --   ht       id -> the greatest instant whose history was dropped (hash)
 --   dl       dead letters by id (sorted set)           dl:<id>  one (hash: job, pay, fire, att, vd, err, tr, at)
 --   fo       number -> name of a job to trigger (hash)  fx:<number>  it was triggered here, for a week
+--   uk       unique key -> who took it last (hash): instant of that, '1' if the job came, held until, id; joined by blanks
 --   pq       queues that rest; '' is everything (set)
 --   queues   (set)    n  counts: st1..st4 rows by state, rate of active rows in 1e-9/s, key, fence and dead, the last given
 -- In shard 0 only: meta (hash: version, shards, history), live (set of sessions), ss:<session> (hash), session.
