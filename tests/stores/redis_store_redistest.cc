@@ -304,6 +304,35 @@ TEST_F(RedisStoreTest, UpkeepDropsHistoryBeyondRetention) {
   EXPECT_EQ(store_->AuditWindow("a", start_, store_->Get("a").value().cursor + Duration(1)).value().missing, 0);
 }
 
+// Records as a program leaves them that dies between taking a key and telling that its job came.
+TEST_F(RedisStoreTest, AKeyThatWasTakenWaitsForItsJobForTenSeconds) {
+  ASSERT_NO_FATAL_FAILURE(StartMigrated());
+  const auto with = [this](const std::string& id, const std::string& key) {
+    JobDefinition job = Secondly(id);
+    job.unique = key;
+    return job;
+  };
+  const auto left_behind = [&](const std::string& key, Duration ago, const std::string& id) {
+    Ask({"HSET", "{esc:0}:uk", key, fmt::format("{} 0 0 {}", ToMicros(*store_->Now() - ago), id)});
+  };
+  ASSERT_TRUE(store_->Enqueue({with("came", "came")}));
+  left_behind("came", 11s, "came");
+  left_behind("waits", 1s, "never came");
+  left_behind("over", 11s, "never came");
+  Ask({"HSET", "{esc:0}:uk", "spoilt", "what is this"});
+  ASSERT_TRUE(store_->Maintain({}));
+  EXPECT_EQ(Ask({"HLEN", "{esc:0}:uk"}).integer, 2) << "who holds nothing is forgotten";
+  left_behind("over", 11s, "never came");
+  Ask({"HSET", "{esc:0}:uk", "spoilt", "what is this"});
+  EXPECT_EQ(store_->Enqueue({with("a", "came")})->at(0), EnqueueOutcome::kHeld);
+  EXPECT_EQ(store_->Enqueue({with("a", "waits")})->at(0), EnqueueOutcome::kHeld);
+  EXPECT_EQ(store_->Enqueue({with("a", "over")})->at(0), EnqueueOutcome::kCreated);
+  EXPECT_EQ(store_->Enqueue({with("b", "spoilt")})->at(0), EnqueueOutcome::kCreated);
+  EXPECT_EQ(store_->Enqueue({with("never came", "waits")})->at(0), EnqueueOutcome::kCreated) << "it comes after all";
+  ASSERT_TRUE(store_->Remove("came"));
+  EXPECT_EQ(store_->Enqueue({with("c", "came")})->at(0), EnqueueOutcome::kCreated);
+}
+
 TEST_F(RedisStoreTest, WhatADeadReclaimerLeftIsShownToAllAndSweptByUpkeep) {
   for (const bool by_upkeep : {false, true}) {
     ASSERT_NO_FATAL_FAILURE(StartMigrated());
