@@ -122,6 +122,13 @@ void PlanFollowers(std::uint64_t seed, std::size_t number, JobDefinition* job) {
   if (chance.Percent(20)) job->on_failure = {fmt::format("job{}", number + 1), fmt::format("job{}", number + 3)};
 }
 
+void PlanUniqueKey(std::uint64_t seed, std::size_t number, JobDefinition* job) {
+  Chance chance = Chance(seed).With("unique").With(number);
+  if (!chance.Percent(20)) return;
+  job->unique = "key";
+  if (chance.Percent(50)) job->unique_for = chance.UpTo(seconds(5));
+}
+
 JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   const FirstGrid grid = FirstGridOf(seed, number);
   Chance chance = Chance(seed).With("job").With(number);
@@ -151,6 +158,7 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   if (!HasLimits(seed) && job.overlap == Overlap::kWait && job.pause_after == 0 && !grid.after_runs) {
     if (more.Percent(20)) job.overlap = Overlap::kAllow;
   }
+  PlanUniqueKey(seed, number, &job);
   return job;
 }
 
@@ -848,6 +856,9 @@ std::vector<std::string> Describe(const HistoryPlan& plan) {
                                    job.delivery == Delivery::kAtMostOnce ? ", at most once" : "",
                                    job.retry.max_attempts > 1 ? ", up to 3 attempts" : "",
                                    job.pause_after > 0 ? fmt::format(", paused after {}", job.pause_after) : "");
+    if (!job.unique.empty()) {
+      line += fmt::format(", unique by '{}' for {}", job.unique, FormatDuration(job.unique_for));
+    }
     for (const ConcurrencyLimit& limit : job.limits)
       line += fmt::format(", a slot of {} of '{}'", limit.slots, limit.key);
     for (const RateLimit& rate : job.rates) {

@@ -97,7 +97,26 @@ void Oracle::OnSession(SessionId session, bool live) {
   if (trace) trace(fmt::format("session {} {}", session, live ? "begins" : "is ended"));
 }
 
+void Oracle::CheckUniqueKey(const RowView& view) {
+  const JobDefinition& d = view.definition;
+  const bool active = view.state == JobState::kActive || view.state == JobState::kPaused;
+  const bool holds = !view.parent && !view.gone && active && !d.unique.empty();
+  const auto before = unique_key_of_.find(view.key);
+  if (before != unique_key_of_.end() && (!holds || before->second != d.unique)) {
+    if (UniqueKey& old = unique_keys_[before->second]; old.holder == view.key) old.holder.reset();
+    unique_key_of_.erase(before);
+  }
+  if (!holds) return;
+  UniqueKey& key = unique_keys_[d.unique];
+  const auto text = [&] { return fmt::format("'{}' of {} is given to {}", d.unique, key.id, d.id); };
+  Check(!key.holder || key.holder == view.key, "a unique key is held by one job at a time", text);
+  Check(key.id == d.id || key.until <= now(), "a unique key is held for its window", text);
+  key = {view.key, d.id, view.present.created_at + d.unique_for};
+  unique_key_of_[view.key] = d.unique;
+}
+
 void Oracle::OnRow(const RowView& view) {
+  CheckUniqueKey(view);
   auto [it, fresh] = rows_.try_emplace(view.key);
   Row& row = it->second;
   const Present& p = view.present;

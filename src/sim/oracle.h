@@ -147,10 +147,18 @@ class Oracle final : public MemoryStoreObserver {
   }
 
   void Follow(const Row& row, Verdict verdict);
+  void CheckUniqueKey(const RowView& view);
   void CheckLimits(const SimPod& pod, const StartRun& run, Running* running);
   bool HoldsSlots(const SimPod& pod, const Running& run) const;
 
   Sink sink_;
+  struct UniqueKey {  // who had it last
+    std::optional<JobKey> holder;
+    std::string id;
+    Instant until;
+  };
+  std::map<std::string, UniqueKey> unique_keys_;
+  std::map<JobKey, std::string> unique_key_of_;
   std::multiset<std::string> to_trigger_;                     // users asked for it
   std::multiset<std::string> to_follow_;                      // what they run after has ended
   std::multiset<std::pair<std::string, Instant>> handed_on_;  // points that are to be runs of their own
