@@ -243,6 +243,8 @@ MISTAKES = [
             "  if (c.next.fire_time) PutOff(held.job, *c.next.fire_time, c.next.attempt, c.next.due_at);\n", ""),
     Mistake("times", "a place in the window for each occurrence", _SETTLE, "static_cast<std::uint64_t>(key) * kGolden",
             "static_cast<std::uint64_t>(key + ToMicros(fire_time)) * kGolden"),
+    Mistake("times", "jitter puts nothing off", _SETTLE, "Part(job.flex, static_cast<std::uint64_t>(key) * kGolden) +\n         Part(job.jitter, HashOf(job, fire_time, 0))",
+            "Part(job.flex, static_cast<std::uint64_t>(key) * kGolden) +\n         0 * Part(job.jitter, HashOf(job, fire_time, 0))"),
     Mistake("times", "put off by twice the jitter", _SETTLE, "Part(job.jitter, HashOf(job, fire_time, 0))",
             "Part(2 * job.jitter, HashOf(job, fire_time, 0))"),
     Mistake("times", "a retry may start after the deadline", _SETTLE, "if (!deadline || due_at < *deadline) {", "if (true) {",

@@ -1,6 +1,7 @@
 #include "sim/oracle.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -21,10 +22,17 @@ constexpr Duration kStandstill = std::chrono::seconds(1);    // of a pod, that m
 constexpr Duration kTimeToStop = std::chrono::seconds(1);    // for a run, before its slots may be another's
 constexpr Duration kLeased = std::chrono::seconds(10);       // the longest lease of a slot
 constexpr Duration kStartDelay = std::chrono::seconds(1);    // the longest between a grant and its start
+constexpr int kNeverPutOff = 48;                             // by chance only once in 2^48 times
 constexpr Duration kAttended = std::chrono::seconds(3);
 
 // A task was started for the present occurrence, or may have been.
 bool WasBegun(const Present& p) { return p.fire_time > p.cursor && (p.attempt > 1 || p.begun || p.lost > 0); }
+
+// The part of the window that is the job's: its key times the golden ratio, without the whole turns.
+Duration PlaceIn(Duration window, JobKey key) {
+  const double turns = static_cast<double>(key) * 0.6180339887498949;
+  return Duration(static_cast<std::int64_t>((turns - std::floor(turns)) * static_cast<double>(window.count())));
+}
 
 // What a death may not change.
 bool SameOccurrence(Present a, const Present& b) {
@@ -416,6 +424,7 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
     Check(now() >= rows_[own].present.due_at || clock_stepped_ || disturbed_.contains(id),
           "nothing starts before its own time", text);
   }
+  if (run.attempt == 1) CheckPutOff(run, own != 0 ? &rows_[own] : nullptr);
   for (const Begun& b : before) {
     Check(b.cancelled || !live_.contains(b.session) || disturbed_.contains(id), "a living run is not run again", text);
   }
@@ -428,6 +437,19 @@ void Oracle::OnStart(const SimPod& pod, const StartRun& run) {
   Running running{own, stoppable, session, occurrence, run.fence};
   CheckLimits(pod, run, &running);
   running_[{&pod, run.id}] = std::move(running);
+}
+
+// Of first attempts: the same on whichever pod, and whoever planned them.
+void Oracle::CheckPutOff(const StartRun& run, Row* row) {
+  const Duration later = now() - run.fire_time - PlaceIn(run.job->flex, run.key);
+  Check(later >= -Duration(1) || clock_stepped_ || run.job->flex.count() == 0,
+        "nothing starts before its place in its window", [&] {
+          return fmt::format("{} {}: {} us before it", run.job->id, FormatInstant(run.fire_time), -later.count());
+        });
+  if (row == nullptr || run.job->jitter < std::chrono::milliseconds(1)) return;
+  row->soon = 2 * later < run.job->jitter ? row->soon + 1 : 0;
+  Check(row->soon < kNeverPutOff, "jitter puts some starts off",
+        [&] { return fmt::format("{}: {} in a row by less than half of it", run.job->id, row->soon); });
 }
 
 void Oracle::CheckLimits(const SimPod& pod, const StartRun& run, Running* running) {

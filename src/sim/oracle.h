@@ -113,6 +113,7 @@ class Oracle final : public MemoryStoreObserver {
     Instant wished;                // when a user last wanted something else of it
     int in_spite = 0;              // runs that its owner started since
     std::pair<Instant, int> last;
+    int soon = 0;  // first attempts in a row that began within the first half of the jitter
     std::int64_t settled_total = 0;
     int failures = 0;       // in a row
     int pause_after = 0;    // so many of them
@@ -148,6 +149,7 @@ class Oracle final : public MemoryStoreObserver {
 
   void Follow(const Row& row, Verdict verdict);
   void CheckUniqueKey(const RowView& view);
+  void CheckPutOff(const StartRun& run, Row* row);
   void CheckLimits(const SimPod& pod, const StartRun& run, Running* running);
   bool HoldsSlots(const SimPod& pod, const Running& run) const;
 
