@@ -143,8 +143,8 @@ MISTAKES = [
             "  deadline_ = sent + options_.ttl;", "  deadline_ = now + options_.ttl;"),
     Mistake("sessions", "the pod starts after its deadline", _POD, "return session_ && now < deadline_ && life_",
             "return session_ && life_"),
-    Mistake("sessions", "the executor starts after the deadline", _EXECUTOR, "if (Now() >= run.start_before) {",
-            "if (false) {"),
+    Mistake("sessions", "the executor starts after the deadline", _EXECUTOR, "if (Now() >= run.start_before || cancelled) {",
+            "if (cancelled) {"),
     Mistake("sessions", "a new session takes over what the old one held", _POD, "  held_.clear();\n", ""),
     Mistake("sessions", "completions of an ended session are kept", _POD, "  outbox_.clear();\n  committing_.clear();\n", ""),
     Mistake("sessions", "answers to an older session count", _POD, "  return channel.epoch == epoch_;", "  return true;"),
@@ -262,7 +262,8 @@ MISTAKES = [
             "const bool applied = WasApplied(session, completion);\n"
             "      if (applied && completion.run && completion.ran) Follow(completion.key, *completion.ran, *completion.run);"),
     Mistake("followers", "an attempt that is tried again triggers them", "src/job/followers.h",
-            "if (settles == 0) return names;", ""),
+            "if (settles == 0) return names;", "",
+            spare="only what failed is tried again, and what is tried again has not failed for good: no list names it"),
     Mistake("followers", "what was cancelled does not end", "src/job/followers.h", "verdict == Verdict::kCancelled ||", ""),
     # --- runs that may overlap
     Mistake("overlap", "what is handed on is not run", _STORE, "      (void)AddChild(*follower, handed_on",

@@ -28,6 +28,8 @@ constexpr Duration kBeatBacklog = milliseconds(200);  // those to beats first
 constexpr int kAfterRuns = 12;             // percent of the jobs with an interval that count it from the end of a run
 constexpr Duration kLeased = seconds(12);  // the lease of a slot is not longer
 constexpr Duration kSmallStep = milliseconds(100);
+constexpr Duration kSlowestStart = milliseconds(250);
+constexpr int kBeatsAlone = 50;  // a "percent" of held-up answers
 
 // A number that depends on nothing but its arguments: leaving a part of a plan out leaves the chances of the rest
 // alone.
@@ -72,6 +74,31 @@ Schedule ScheduleOf(const FirstGrid& g) {
   return *Schedule::Every({.interval = g.interval, .anchor = kEpoch, .phase = g.phase});
 }
 
+// What hides where chance alone seldom looks: of these a history has one, if any.
+enum class Trouble {
+  kNone,
+  kLateBeat,       // it tells the time of before a step, after others told that of after it
+  kSlowFirstBeat,  // of a new session, after a small step that none of its calls met
+  kOwnerDies,      // with a job that was changed just before it was given to it
+  kFailures,       // of the first job, most of the time, while its user pauses and changes it
+  kLongRuns,       // longer than leases, and some stop for nobody
+  kSlowStarts,     // of runs that share a narrow rate
+};
+
+// A history has limits (of keys, or of a pod's slots) or followers: limits would not keep up with what follows a job
+// that gets a short interval.
+bool HasLimits(std::uint64_t seed) { return Chance(seed).With("limits or followers").Percent(50); }
+
+Trouble TroubleOf(std::uint64_t seed) {
+  Chance chance = Chance(seed).With("trouble");
+  if (!chance.Percent(40)) return Trouble::kNone;
+  static constexpr Trouble kWithLimits[] = {Trouble::kLongRuns, Trouble::kLongRuns, Trouble::kSlowStarts};
+  static constexpr Trouble kAny[] = {Trouble::kLateBeat, Trouble::kSlowFirstBeat, Trouble::kOwnerDies,
+                                     Trouble::kFailures};
+  return HasLimits(seed) && chance.Percent(60) ? kWithLimits[chance.Below(3)] : kAny[chance.Below(4)];
+}
+constexpr std::size_t kSharers = 2;  // the first jobs, of a narrow rate: more would not keep up
+
 // The grid that a plan's definition means; of a later version: another interval, by the version.
 struct Planned {
   JobDefinition definition;
@@ -88,12 +115,14 @@ Planned Version(const JobDefinition& original, const Grid& grid, int version, st
   Planned planned{original, GridOf(changed)};
   planned.definition.schedule = ScheduleOf(changed);
   planned.definition.payload = std::to_string(version);
+  if (chance.Percent(50)) planned.definition.pause_after = 0;
   return planned;
 }
 
 // The grids of the first versions, which a plan's definitions do not tell: made again from the seed.
 FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
   Chance chance = Chance(seed).With("grid").With(job);
+  if (TroubleOf(seed) == Trouble::kSlowStarts && job < kSharers) return {seconds(1), chance.UpTo(milliseconds(999))};
   if (chance.Percent(15)) return {Duration(0), seconds(2) + chance.UpTo(seconds(18))};
   static constexpr Duration kIntervals[] = {milliseconds(200), milliseconds(500), seconds(1), seconds(3)};
   const Duration interval = kIntervals[chance.Below(4)];
@@ -101,15 +130,12 @@ FirstGrid FirstGridOf(std::uint64_t seed, std::size_t job) {
   return {interval, phase, chance.Percent(kAfterRuns)};
 }
 
-// A history has limits (of keys, or of a pod's slots) or followers: limits would not keep up with what follows a job
-// that gets a short interval.
-bool HasLimits(std::uint64_t seed) { return Chance(seed).With("limits or followers").Percent(50); }
-
 // No more than what is left to do when the faults are over can be done in the time that is left.
 void PlanLimits(std::uint64_t seed, std::size_t number, Duration interval, JobDefinition* job) {
   Chance chance = Chance(seed).With("limits").With(number);
   if (interval == milliseconds(200)) return;
-  if (chance.Percent(30)) job->limits.push_back({.key = "one", .slots = 1});
+  const int percent = TroubleOf(seed) == Trouble::kLongRuns ? 60 : 30;
+  if (chance.Percent(percent)) job->limits.push_back({.key = "one", .slots = 1});
   if (chance.Percent(15)) job->limits.push_back({.key = "two", .slots = 2});
   if (chance.Percent(20)) job->rates.push_back({.key = "rate", .starts = 4, .per = milliseconds(300)});
 }
@@ -155,7 +181,14 @@ JobDefinition PlanJob(std::uint64_t seed, std::size_t number) {
   } else if (grid.interval == Duration(0) || grid.interval >= seconds(1)) {
     PlanFollowers(seed, number, &job);
   }
-  if (!HasLimits(seed) && job.overlap == Overlap::kWait && job.pause_after == 0 && !grid.after_runs) {
+  const Trouble trouble = TroubleOf(seed);
+  if (trouble == Trouble::kFailures && number == 0) job.pause_after = 2, job.retry.max_attempts = 1;
+  if (trouble == Trouble::kSlowStarts && number < kSharers) {
+    job.limits.clear();
+    job.rates = {{.key = "narrow", .starts = 1, .per = milliseconds(300)}};
+  }
+  const bool free = !HasLimits(seed) && job.rates.empty() && job.pause_after == 0 && !grid.after_runs;
+  if (free && job.overlap == Overlap::kWait) {
     if (more.Percent(20)) job.overlap = Overlap::kAllow;
   }
   PlanUniqueKey(seed, number, &job);
@@ -167,13 +200,19 @@ constexpr const char* kQueues[] = {"default", "other", ""};
 
 // Of a job's user.
 bool IsOfUser(EventKind kind) { return kind >= EventKind::kPause && kind <= EventKind::kCancelRun; }
+// Its target is a job.
+bool IsOfJob(EventKind kind) { return IsOfUser(kind) || kind == EventKind::kOwnerDies; }
+
+// Those that are drawn by themselves, and not as part of a trouble: a seed's events are what they were before there
+// were others.
+constexpr std::size_t kDrawnKinds = static_cast<std::size_t>(EventKind::kPauseQueue) + 1;
 
 Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs) {
   // Crashes, freezes and cuts are what the protocol is for.
   static constexpr EventKind kOften[] = {EventKind::kCrash, EventKind::kFreeze,     EventKind::kCut,
                                          EventKind::kStop,  EventKind::kCutReplies, EventKind::kHeldUp};
   const EventKind kind =
-      chance.Percent(40) ? kOften[chance.Below(std::size(kOften))] : static_cast<EventKind>(chance.Below(kEventKinds));
+      chance.Percent(40) ? kOften[chance.Below(std::size(kOften))] : static_cast<EventKind>(chance.Below(kDrawnKinds));
   Event event{.kind = kind, .at = at};
   event.target = chance.Below(pods);
   switch (kind) {
@@ -212,7 +251,9 @@ Event PlanEvent(Chance& chance, Duration at, std::size_t pods, std::size_t jobs)
       event.span = chance.UpTo(seconds(9)), event.target = chance.Below(std::size(kQueues));
       break;
     case EventKind::kJoin:
-    case EventKind::kLocksForget: break;
+    case EventKind::kLocksForget:
+    case EventKind::kSlowStarts:
+    case EventKind::kOwnerDies: break;
   }
   // What a pod was just given, or a user changes at just that time, is where the protocol's mistakes hide.
   const bool of_user = IsOfUser(event.kind);
@@ -234,6 +275,7 @@ class Player {
     oracle_.time = [this] { return world_.t(); };
     oracle_.keeps_slots = [this](const SimPod& pod) { return KeepsSlots(pod); };
     oracle_.well = [this](const SimPod& pod, Duration span) { return IsWell(pod, span, /*store_too=*/true); };
+    oracle_.in_touch = [this](const SimPod& pod, Duration span) { return IsInTouch(pod, span); };
     oracle_.on_gave_up = [this](const std::string& id) { ResumeSoon(id); };
     oracle_.on_declared_dead = [this](SessionId session) { CheckDeclaredDead(session); };
     world_.on_begin = [this](const BeginCall& call) { oracle_.OnBegin(call); };
@@ -257,6 +299,7 @@ class Player {
     };
     world_.fate = [this](const SimPod& pod, CallKind kind) { return FateOf(pod, kind); };
     world_.hold_up = [this](const SimPod& pod, CallKind kind) { return HoldUp(pod, kind); };
+    world_.start_later = [this](const SimPod& pod, const StartRun& run) { return StartLater(pod, run); };
     world_.on_claim = [this](const SimPod& pod, const std::string& job) { Reached(Moment::kClaimed, pod, job); };
     world_.task = [this](const Started& started) { return TaskOf(started); };
     if (timeline) {
@@ -307,9 +350,11 @@ class Player {
     Duration since{0};  // it began
     Duration cut_until{0}, requests_until{0}, replies_until{0}, frozen_until{0};
     Duration held_up_until{-kBacklog};
-    bool beats_held_up = false;
+    bool beats_held_up = false, others_held_up = false;
     Duration late_claim{-kCalm};  // the last that is done after it was answered in doubt
     Duration deaf_until{-kLeased};
+    bool unheard = false;  // while it is deaf
+    Duration slow_starts_until{0};
   };
 
   void Broken(const std::string& rule, const std::string& what) {
@@ -378,7 +423,8 @@ class Player {
     if (IsOnLocks(kind)) {
       if (t < locks_down_until_) return {Fate::Kind::kRefused, fate.delay};
       if (t < slot.deaf_until) {
-        return {chance.Percent(50) ? Fate::Kind::kRequestLost : Fate::Kind::kReplyLost, kGiveUp};
+        const bool unheard = chance.Percent(50) || slot.unheard;
+        return {unheard ? Fate::Kind::kRequestLost : Fate::Kind::kReplyLost, kGiveUp};
       }
     } else if (t < store_down_until_) {
       return {Fate::Kind::kRefused, fate.delay};
@@ -415,7 +461,14 @@ class Player {
   // A session is opened whatever else is held up: what its predecessor is answered then meets it.
   static bool IsHeldUp(const Slot& slot, CallKind kind) {
     if (kind == CallKind::kBeat) return slot.beats_held_up;
-    return kind != CallKind::kOpen && kind != CallKind::kReclaim && kind != CallKind::kEnd;
+    return slot.others_held_up && kind != CallKind::kOpen && kind != CallKind::kReclaim && kind != CallKind::kEnd;
+  }
+
+  Duration StartLater(const SimPod& pod, const StartRun& run) const {
+    const auto known = number_of_.find(&pod);
+    if (known == number_of_.end() || world_.t() >= slots_[known->second].slow_starts_until) return Duration(0);
+    Chance chance = Chance(plan_.seed).With("slow start").With(pod.name());
+    return chance.With(static_cast<std::uint64_t>(world_.t().count())).With(run.id).UpTo(kSlowestStart);
   }
 
   Task TaskOf(const Started& started) const {
@@ -429,47 +482,56 @@ class Player {
       return job && job->id == started.job && !job->limits.empty();
     });
     // Longer than a lease lasts: it must be renewed meanwhile.
-    if (has_slots && Chance(plan_.seed)
-                         .With("long")
-                         .With(started.job)
-                         .With(static_cast<std::uint64_t>(ToMicros(started.fire_time)))
-                         .Percent(3)) {
-      task.duration = seconds(5) + chance.UpTo(seconds(8));
+    Chance more = Chance(plan_.seed).With("long").With(started.job);
+    more.With(static_cast<std::uint64_t>(ToMicros(started.fire_time)));
+    const bool long_runs = trouble_ == Trouble::kLongRuns;
+    if (has_slots && more.Percent(long_runs ? 50 : 3)) {
+      task.duration = long_runs ? seconds(6) + more.UpTo(seconds(10)) : seconds(5) + chance.UpTo(seconds(8));
+    } else if (has_slots && long_runs) {
+      task.duration = milliseconds(200) + more.UpTo(seconds(1));
     }
     if (chance.Percent(10)) task.verdict = Verdict::kFailed, task.error = "no";
     if (chance.Percent(2)) task.ignores_cancel = true;
+    if (long_runs && more.Percent(30)) task.ignores_cancel = true;
+    if (trouble_ == Trouble::kFailures && plan_.jobs.front() && started.job == plan_.jobs.front()->id) {
+      task.duration = std::max<Duration>(task.duration, milliseconds(40));
+      if (more.Percent(70)) task.verdict = Verdict::kFailed, task.error = "no";
+    }
     return task;
   }
 
   // --- what goes wrong
   void Reached(Moment moment, const SimPod& pod, const std::string& job) {
     const auto begin = std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Event* e) {
-      return e->moment != moment || Subject(*e) != (IsOfUser(e->kind) ? job : pod.name());
+      return e->moment != moment || Subject(*e) != (IsOfJob(e->kind) ? job : pod.name());
     });
     const std::vector<const Event*> now(begin, waiting_.end());
     waiting_.erase(begin, waiting_.end());
     for (const Event* event : now) {
       if (event->wait.count() == 0) {  // before the answer leaves the store
-        Happen(*event);
+        Happen(*event, &pod);
       } else {
-        world_.After(event->wait, [this, event] { Happen(*event); });
+        world_.After(event->wait, [this, event, &pod] { Happen(*event, &pod); });
       }
     }
   }
 
-  void Happen(const Event& event) {
+  // `reached`: the pod that got to the moment.
+  void Happen(const Event& event, const SimPod* reached = nullptr) {
     if (world_.t() >= plan_.calm) return;  // it waited for too long
     ++result_.counts.events[event.kind];
     const Duration until = std::min(world_.t() + event.span, plan_.calm);
-    Slot* slot = event.target < slots_.size() ? &slots_[event.target] : nullptr;
+    const std::size_t number = event.kind == EventKind::kOwnerDies ? number_of_.at(reached) : event.target;
+    Slot* slot = number < slots_.size() ? &slots_[number] : nullptr;
     SimPod* pod = slot != nullptr ? slot->pod : nullptr;
     const bool well = pod != nullptr && pod->alive() && !pod->stopped() && !pod->frozen();
     world_.Trace("EVENT", Text(event));
     switch (event.kind) {
       case EventKind::kCrash:
+      case EventKind::kOwnerDies:
         if (pod == nullptr || !pod->alive()) break;
         pod->Kill();
-        At(until, [this, target = event.target] { Start(target); });
+        At(until, [this, number] { Start(number); });
         break;
       case EventKind::kFreeze:
         if (!well) break;
@@ -497,12 +559,14 @@ class Player {
         if (slot != nullptr) slot->replies_until = until;
         break;
       case EventKind::kHeldUp:
-        if (slot != nullptr) slot->held_up_until = until, slot->beats_held_up = event.percent > 0;
+        if (slot == nullptr) break;
+        slot->held_up_until = until;
+        slot->beats_held_up = event.percent > 0, slot->others_held_up = event.percent != kBeatsAlone;
         break;
       case EventKind::kDeaf:
         if (pod == nullptr) break;
         pod->deaf = true;
-        slot->deaf_until = until;
+        slot->deaf_until = until, slot->unheard = event.percent > 0;
         At(until, [pod] { pod->deaf = false; });
         break;
       case EventKind::kStoreDown:
@@ -523,6 +587,9 @@ class Player {
       case EventKind::kSlow: slow_until_ = world_.t() + seconds(3), slow_by_ = event.span; break;
       case EventKind::kClockStep: oracle_.ClockStepped(), world_.StepStoreClock(event.span); break;
       case EventKind::kPauseQueue: RestQueue(kQueues[event.target], until); break;
+      case EventKind::kSlowStarts:
+        if (slot != nullptr) slot->slow_starts_until = until;
+        break;
       default: AskFor(event); break;
     }
   }
@@ -624,9 +691,9 @@ class Player {
     const Slot& slot = slots_[number->second];
     if (slot.pod != &pod || !pod.alive() || pod.frozen() || pod.stopping()) return false;
     if (plan_.lost_percent > 0 && world_.t() - span < plan_.calm) return false;
-    const Duration hindered =
-        std::max({slot.since, slot.cut_until, slot.requests_until, slot.replies_until, slot.frozen_until,
-                  slot.held_up_until + 2 * kBacklog, lossy_until_, slow_until_ + slow_by_});
+    const Duration hindered = std::max({slot.since, slot.cut_until, slot.requests_until, slot.replies_until,
+                                        slot.frozen_until, slot.slow_starts_until + kSlowestStart,
+                                        slot.held_up_until + 2 * kBacklog, lossy_until_, slow_until_ + slow_by_});
     return world_.t() - hindered >= span && (!store_too || world_.t() - store_down_until_ >= span);
   }
 
@@ -635,6 +702,13 @@ class Player {
     const auto number = number_of_.find(&pod);
     if (number == number_of_.end() || !IsWell(pod, kLeased, /*store_too=*/false)) return false;
     return world_.t() - std::max({slots_[number->second].deaf_until, locks_down_until_, locks_forgot_at_}) >= kLeased;
+  }
+
+  // As far as its leases go.
+  bool IsInTouch(const SimPod& pod, Duration span) const {
+    const auto number = number_of_.find(&pod);
+    if (number == number_of_.end() || !IsWell(pod, span, /*store_too=*/true)) return false;
+    return world_.t() - std::max(slots_[number->second].deaf_until, locks_down_until_) >= span;
   }
 
   // Who beats is not declared dead, and nobody is judged by a time in which nobody could beat.
@@ -672,10 +746,11 @@ class Player {
     }
   }
 
-  static std::string Subject(const Event& e) { return fmt::format("{}{}", IsOfUser(e.kind) ? "job" : "pod", e.target); }
+  static std::string Subject(const Event& e) { return fmt::format("{}{}", IsOfJob(e.kind) ? "job" : "pod", e.target); }
   static std::string Text(const Event& e);
 
   const HistoryPlan& plan_;
+  const Trouble trouble_ = TroubleOf(plan_.seed);
   HistoryResult result_;
   Oracle oracle_;
   World world_;
@@ -706,7 +781,9 @@ std::string Player::Text(const Event& e) {
     case EventKind::kCut: return fmt::format("{} is cut off from the store for {:.3f} s", pod, s);
     case EventKind::kCutRequests: return fmt::format("what {} asks of the store is lost for {:.3f} s", pod, s);
     case EventKind::kCutReplies: return fmt::format("what the store answers {} is lost for {:.3f} s", pod, s);
-    case EventKind::kDeaf: return fmt::format("{} is cut off from the lock service for {:.3f} s", pod, s);
+    case EventKind::kDeaf:
+      return fmt::format("{} is cut off from the lock service for {:.3f} s{}", pod, s,
+                         e.percent > 0 ? ", and not heard by it" : "");
     case EventKind::kStoreDown: return fmt::format("the store is down for {:.3f} s", s);
     case EventKind::kLocksDown: return fmt::format("the lock service is down for {:.3f} s", s);
     case EventKind::kLocksForget: return "the lock service forgets everything";
@@ -714,7 +791,9 @@ std::string Player::Text(const Event& e) {
     case EventKind::kSlow: return fmt::format("calls take up to {:.3f} s longer for 3 s", s);
     case EventKind::kHeldUp:
       return fmt::format("what the store answers {} is held up for {:.3f} s{}", pod, s,
-                         e.percent > 0 ? ", beats too" : "");
+                         e.percent == kBeatsAlone ? ", beats alone"
+                         : e.percent > 0          ? ", beats too"
+                                                  : "");
     case EventKind::kClockStep: return fmt::format("the store's clock is set by {:+.3f} s", s);
     case EventKind::kPause: return fmt::format("{} is paused for {:.3f} s", job, s);
     case EventKind::kReschedule: return fmt::format("{} gets another interval", job);
@@ -725,6 +804,8 @@ std::string Player::Text(const Event& e) {
       const std::string queue = kQueues[e.target];
       return fmt::format("{} is paused for {:.3f} s", queue.empty() ? "everything" : "queue " + queue, s);
     }
+    case EventKind::kSlowStarts: return fmt::format("runs on {} wait for a thread for {:.3f} s", pod, s);
+    case EventKind::kOwnerDies: return fmt::format("who is given {} dies, and is started again after {:.3f} s", job, s);
   }
   return "";
 }
@@ -733,11 +814,94 @@ std::string Player::Text(const Event& e) {
 
 std::string_view EventName(EventKind kind) {
   static constexpr std::array<std::string_view, kEventKinds> kNames = {
-      "crashes",     "freezes",    "stops",       "joins",        "cuts",     "lost requests", "lost replies",
-      "deaf pods",   "store down", "locks down",  "locks forget", "lossy",    "slow",          "held-up answers",
-      "clock steps", "pauses",     "reschedules", "removals",     "triggers", "cancellations", "paused queues"};
+      "crashes",     "freezes",         "stops",       "joins",        "cuts",     "lost requests", "lost replies",
+      "deaf pods",   "store down",      "locks down",  "locks forget", "lossy",    "slow",          "held-up answers",
+      "clock steps", "pauses",          "reschedules", "removals",     "triggers", "cancellations", "paused queues",
+      "slow starts", "deaths of owners"};
   return kNames[static_cast<std::size_t>(kind)];
 }
+
+namespace {
+
+// Little else happens, and nobody gives those that share a narrow rate a shorter interval.
+void LeaveToTrouble(HistoryPlan* plan) {
+  plan->lost_percent = 0;
+  plan->events.resize(std::min<std::size_t>(plan->events.size(), 2));
+  std::erase_if(plan->events, [](const Event& e) { return IsOfUser(e.kind) && e.target < kSharers; });
+}
+
+void PlanTrouble(HistoryPlan* plan) {
+  Chance chance = Chance(plan->seed).With("the trouble");
+  std::vector<Event>& events = plan->events;
+  const Trouble trouble = TroubleOf(plan->seed);
+  if (trouble == Trouble::kLongRuns || trouble == Trouble::kSlowStarts) LeaveToTrouble(plan);
+  Duration at = seconds(3) + chance.UpTo(seconds(1));
+  const std::size_t pod = chance.Below(plan->pods), job = chance.Below(plan->jobs.size());
+  static constexpr EventKind kCostSlots[] = {EventKind::kDeaf, EventKind::kLocksForget, EventKind::kCut};
+  const EventKind cost_slots = kCostSlots[chance.Below(std::size(kCostSlots))];
+  switch (trouble) {
+    case Trouble::kNone: return;
+    case Trouble::kLateBeat:
+      for (int i = 0; i < 2; ++i, at += seconds(5)) {
+        const Duration span = seconds(1) + chance.UpTo(seconds(2));
+        events.push_back({.kind = EventKind::kHeldUp, .at = at, .span = span, .target = pod, .percent = kBeatsAlone});
+        const Duration step = milliseconds(200) + chance.UpTo(seconds(3));
+        events.push_back({.kind = EventKind::kClockStep, .at = at + chance.UpTo(span), .span = -step});
+      }
+      break;
+    case Trouble::kSlowFirstBeat: {
+      // A reply tells of a step that is longer than the way of its request.
+      const Duration span = seconds(8) + chance.UpTo(milliseconds(1'500));
+      const Duration step = milliseconds(40) + chance.UpTo(milliseconds(50));
+      events.push_back({.kind = EventKind::kHeldUp, .at = at, .span = span, .target = pod, .percent = 100});
+      events.push_back({.kind = EventKind::kClockStep, .at = at + chance.UpTo(span), .span = -step});
+      events.push_back({.kind = EventKind::kSlow, .at = at + span, .span = milliseconds(600)});
+      break;
+    }
+    case Trouble::kOwnerDies:
+      for (int i = 0; i < 3; ++i, at += seconds(2) + chance.UpTo(seconds(2))) {
+        const Duration wait = Duration(1) + chance.UpTo(milliseconds(30));
+        events.push_back(
+            {.kind = EventKind::kReschedule, .at = at, .moment = Moment::kStarted, .wait = wait, .target = job});
+        events.push_back({.kind = EventKind::kOwnerDies,
+                          .at = at + chance.UpTo(milliseconds(500)),
+                          .moment = Moment::kClaimed,
+                          .span = chance.UpTo(seconds(3)),
+                          .target = job});
+      }
+      break;
+    case Trouble::kFailures:
+      for (int i = 0; i < 8; ++i, at += seconds(1)) {
+        const EventKind kind = chance.Percent(70) ? EventKind::kPause : EventKind::kReschedule;
+        const Duration wait = Duration(1) + chance.UpTo(milliseconds(20));
+        events.push_back({.kind = kind,
+                          .at = at,
+                          .moment = Moment::kStarted,
+                          .wait = wait,
+                          .span = Duration(1) + chance.UpTo(milliseconds(15)),
+                          .target = 0});
+      }
+      break;
+    case Trouble::kLongRuns:
+      // One pod at a time: somebody is there to take what it loses.
+      for (std::size_t i = 0; i < 2; ++i, at += seconds(12) + chance.UpTo(seconds(2))) {
+        const Duration span = seconds(cost_slots == EventKind::kDeaf ? 10 : 6) + chance.UpTo(seconds(3));
+        events.push_back(
+            {.kind = cost_slots, .at = at, .span = span, .target = (pod + i) % plan->pods, .percent = 100});
+      }
+      break;
+    case Trouble::kSlowStarts:
+      for (std::size_t i = 0; i < 2; ++i, at += seconds(1)) {
+        const std::size_t target = (pod + i) % plan->pods;
+        events.push_back({.kind = EventKind::kSlowStarts, .at = at, .span = seconds(5), .target = target});
+      }
+      break;
+  }
+  std::stable_sort(events.begin(), events.end(), [](const Event& a, const Event& b) { return a.at < b.at; });
+  for (const Event& event : events) plan->calm = std::max(plan->calm, event.at + event.span + seconds(2));
+}
+
+}  // namespace
 
 HistoryPlan PlanHistory(std::uint64_t seed) {
   Chance chance = Chance(seed).With("plan");
@@ -766,6 +930,7 @@ HistoryPlan PlanHistory(std::uint64_t seed) {
   for (const Event& event : plan.events) {  // what is held up longest meets a pod in a new session
     if (event.kind == EventKind::kHeldUp) plan.calm = std::max(plan.calm, event.at + event.span + seconds(1));
   }
+  PlanTrouble(&plan);
   plan.end = plan.calm + kCalm;
   return plan;
 }

@@ -23,13 +23,13 @@ enum class EventKind {
   kCut,          // a pod from the store, for `span`
   kCutRequests,  // one way: what it asks for does not arrive
   kCutReplies,   // the other: what it asks for is done, and it hears nothing
-  kDeaf,         // a pod from the lock service: no wake-ups, no slots
+  kDeaf,         // a pod from the lock service: no wake-ups, no slots; nor is it heard, if `percent` is not 0
   kStoreDown,    // for all, for `span`
   kLocksDown,    // no wake-ups at all, no slots
   kLocksForget,  // the lock service comes back empty
   kLossy,        // replies and requests are lost, by `percent`
   kSlow,         // calls take up to `span` longer, for 3 s
-  kHeldUp,       // the answers to a pod, for `span`: those to its beats too, if `percent` is not 0
+  kHeldUp,       // the answers to a pod, for `span`: those to its beats too if `percent` is 100, those alone if 50
   kClockStep,    // of the store, by `span`
   kPause,        // a job, for `span`
   kReschedule,   // a job gets another interval
@@ -37,8 +37,10 @@ enum class EventKind {
   kTrigger,      // a job
   kCancelRun,    // of a job
   kPauseQueue,   // a queue, or everything, for `span`
+  kSlowStarts,   // runs on a pod wait up to a quarter of a second for a thread, for `span`
+  kOwnerDies,    // whoever is given a job, at once; restarted after `span`
 };
-inline constexpr int kEventKinds = static_cast<int>(EventKind::kPauseQueue) + 1;
+inline constexpr int kEventKinds = static_cast<int>(EventKind::kOwnerDies) + 1;
 std::string_view EventName(EventKind kind);
 
 // What an event waits for, once its time has come: that its pod or job gets there next.

@@ -17,11 +17,13 @@ constexpr Duration kLongestThreshold = std::chrono::seconds(60);
 constexpr Duration kInstant = std::chrono::milliseconds(5);  // that a pod that is well may know the time too late
 constexpr Duration kObeyed = std::chrono::seconds(4);        // after a user's wish, by a pod that is well
 constexpr int kRunsInSpite = 3;                              // of a user's wish: those that wait for their commit
-constexpr Duration kSlack = std::chrono::milliseconds(100);  // between the command and the start
+constexpr Duration kSlack = std::chrono::milliseconds(400);  // between the command and the start
 constexpr Duration kStandstill = std::chrono::seconds(1);    // of a pod, that may cost its runs their slots
 constexpr Duration kTimeToStop = std::chrono::seconds(1);    // for a run, before its slots may be another's
 constexpr Duration kLeased = std::chrono::seconds(10);       // the longest lease of a slot
 constexpr Duration kStartDelay = std::chrono::seconds(1);    // the longest between a grant and its start
+constexpr Duration kAskedAgain = std::chrono::seconds(4);    // a pod that is well renews its leases more often
+constexpr Duration kSlowRenewal = std::chrono::seconds(2);   // later than a heartbeat
 constexpr int kNeverPutOff = 48;                             // by chance only once in 2^48 times
 constexpr Duration kAttended = std::chrono::seconds(3);
 
@@ -454,7 +456,7 @@ void Oracle::CheckPutOff(const StartRun& run, Row* row) {
 
 void Oracle::CheckLimits(const SimPod& pod, const StartRun& run, Running* running) {
   for (const ConcurrencyLimit& limit : run.job->limits) running->keys.push_back(limit.key);
-  running->excused = locks_forgot_at_ && time() - *locks_forgot_at_ < kLeased;
+  if (locks_forgot_at_ && time() - *locks_forgot_at_ < kLeased) running->forgotten_at = locks_forgot_at_;
   const auto text = [&] { return fmt::format("{} starts {}", pod.name(), run.job->id); };
   for (const ConcurrencyLimit& limit : run.job->limits) {
     int others = 0;
@@ -462,7 +464,7 @@ void Oracle::CheckLimits(const SimPod& pod, const StartRun& run, Running* runnin
       const auto& keys = other.keys;
       others += std::find(keys.begin(), keys.end(), limit.key) != keys.end() && HoldsSlots(*who.first, other);
     }
-    Check(running->excused || others < limit.slots, "no more run at once than a limit allows", text);
+    Check(IsForgotten(pod, *running) || others < limit.slots, "no more run at once than a limit allows", text);
   }
   for (const RateLimit& rate : run.job->rates) {
     if (locks_forgot_at_ && time() - *locks_forgot_at_ < kStartDelay) continue;
@@ -478,9 +480,17 @@ void Oracle::CheckLimits(const SimPod& pod, const StartRun& run, Running* runnin
 // stop when they are told to, are the stated exceptions.
 bool Oracle::HoldsSlots(const SimPod& pod, const Running& run) const {
   const auto frozen = frozen_since_.find(&pod);
-  if (!pod.alive() || pod.stopped() || run.excused) return false;
+  if (!pod.alive() || pod.stopped() || run.excused || IsForgotten(pod, run)) return false;
+  if (time() < run.kept_until) return true;
   if (frozen != frozen_since_.end() && time() - frozen->second >= kStandstill) return false;
   return !run.stop_at || time() - *run.stop_at < kTimeToStop;
+}
+
+// Until its pod has asked for its slots again: then it has them, or was told to stop.
+bool Oracle::IsForgotten(const SimPod& pod, const Running& run) const {
+  if (!run.forgotten_at) return false;
+  const Duration since = time() - *run.forgotten_at;
+  return run.stop_at || since < kAskedAgain || !in_touch(pod, since);
 }
 
 void Oracle::OnResume(const SimPod& pod) {
@@ -492,7 +502,7 @@ void Oracle::OnResume(const SimPod& pod) {
 void Oracle::LocksForgot() {
   locks_forgot_at_ = time();
   starts_.clear();
-  for (auto& [who, run] : running_) run.excused = true;
+  for (auto& [who, run] : running_) run.forgotten_at = time();
 }
 
 void Oracle::OnEnd(const SimPod& pod, RunId id) {
@@ -511,6 +521,11 @@ void Oracle::OnCancel(const SimPod& pod, RunId id) {
   if (!run.stop_at) run.stop_at = time();
   const auto row = rows_.find(run.key);
   const bool lost_slots = !run.keys.empty() && !keeps_slots(pod);
+  if (!run.keys.empty() && !lost_slots) {
+    const PodOptions& options = pod.options();
+    // Even if it does not obey: it is given up then or now, and its last lease goes on.
+    run.kept_until = time() + 2 * options.ttl - options.heartbeat - kSlowRenewal;
+  }
   if (row != rows_.end() && !run.stoppable && !lost_slots && !pod.stopping() && !to_cancel_.contains(run.occurrence)) {
     const bool own = row->second.owner == run.session && row->second.fence == run.fence && live_.contains(run.session);
     Check(!own || disturbed_.contains(row->second.id), "no run is stopped without a reason", [&] {

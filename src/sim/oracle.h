@@ -37,13 +37,14 @@ class Oracle final : public MemoryStoreObserver {
   using Trace = std::function<void(const std::string& what)>;
   explicit Oracle(Sink sink) : sink_(std::move(sink)) {}
 
-  Trace trace;                                         // none by default
-  std::function<Instant()> now;                        // the store's clock
-  std::function<void(SessionId)> on_declared_dead;     // a session was ended, and not by its own pod
-  std::function<bool(const SimPod&, Duration)> well;   // nothing hindered this pod for so long
-  std::function<void(const std::string&)> on_gave_up;  // a job failed too often in a row, and is paused
-  std::function<Duration()> time;                      // since the world's beginning
-  std::function<bool(const SimPod&)> keeps_slots;      // nothing can have cost this pod's runs their slots
+  Trace trace;                                            // none by default
+  std::function<Instant()> now;                           // the store's clock
+  std::function<void(SessionId)> on_declared_dead;        // a session was ended, and not by its own pod
+  std::function<bool(const SimPod&, Duration)> well;      // nothing hindered this pod for so long
+  std::function<void(const std::string&)> on_gave_up;     // a job failed too often in a row, and is paused
+  std::function<Duration()> time;                         // since the world's beginning
+  std::function<bool(const SimPod&)> keeps_slots;         // nothing can have cost this pod's runs their slots
+  std::function<bool(const SimPod&, Duration)> in_touch;  // well for so long, and the lock service there for it
 
   // The next definition of this job that the store is given will have this grid.
   void Expect(const std::string& id, const Grid& grid) { grids_[id] = grid; }
@@ -130,9 +131,11 @@ class Oracle final : public MemoryStoreObserver {
     SessionId session = 0;
     Occurrence occurrence;
     Fence fence = 0;
-    std::vector<std::string> keys = {};    // of which it has slots
-    std::optional<Duration> stop_at = {};  // it was told to stop
-    bool excused = false;                  // its slots may be another's, and nobody can help it
+    std::vector<std::string> keys = {};         // of which it has slots
+    std::optional<Duration> stop_at = {};       // it was told to stop
+    Duration kept_until{0};                     // its slots are surely its own, though it was
+    bool excused = false;                       // its slots may be another's, and nobody can help it
+    std::optional<Duration> forgotten_at = {};  // the lock service may know nothing of its slots since
   };
   struct Begun {  // an attempt that a task was started for
     SessionId session = 0;
@@ -152,6 +155,7 @@ class Oracle final : public MemoryStoreObserver {
   void CheckPutOff(const StartRun& run, Row* row);
   void CheckLimits(const SimPod& pod, const StartRun& run, Running* running);
   bool HoldsSlots(const SimPod& pod, const Running& run) const;
+  bool IsForgotten(const SimPod& pod, const Running& run) const;
 
   Sink sink_;
   struct UniqueKey {  // who had it last

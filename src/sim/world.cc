@@ -92,6 +92,7 @@ PodOptions SimPod::Named(PodOptions options, const std::string& name, std::size_
 void SimPod::Kill() {
   alive_ = false;
   tasks_.clear();
+  waiting_.clear();
 }
 
 void SimPod::Resume() {
@@ -145,11 +146,12 @@ void SimPod::Step() {
   for (StartRun& run : c.start) {
     if (stopped_) world_.on_breach(name_ + " starts a run after it stopped");
     if (lost_.contains({run.key, run.fence})) world_.on_breach(name_ + " starts what the store said is not its");
-    if (setup_.start_delay.count() == 0) {
+    const Duration start_delay = setup_.start_delay + world_.start_later(*this, run);
+    if (start_delay.count() == 0) {
       Begin(run, told_time_);
     } else {
-      world_.After(setup_.start_delay,
-                   [this, run, told = told_time_] { Whole([this, run, told] { Begin(run, told); }); });
+      waiting_.emplace(run.id, false);
+      world_.After(start_delay, [this, run, told = told_time_] { Whole([this, run, told] { Begin(run, told); }); });
     }
   }
   for (const RunId id : c.cancel) Cancel(id);
@@ -172,8 +174,11 @@ void SimPod::Step() {
 // --- tasks
 
 void SimPod::Begin(const StartRun& run, Duration told_time) {
-  if (Now() >= run.start_before) {
-    world_.Trace(name_, "does not start " + Text(run) + ": its session's deadline has passed");
+  const auto waited = waiting_.extract(run.id);
+  const bool cancelled = !waited.empty() && waited.mapped();
+  if (Now() >= run.start_before || cancelled) {
+    world_.Trace(name_, "does not start " + Text(run) +
+                            (cancelled ? ": it was told to stop" : ": the time to start it has passed"));
     const RunFinished never{.id = run.id, .started = false, .started_at = Now(), .finished_at = Now(), .error = {}};
     world_.After(Duration(0), [this, never] { Receive([this, never] { pod_.OnFinished(Now(), {never}); }); });
     return;
@@ -202,6 +207,7 @@ void SimPod::CheckNotEarly(const StartRun& run, Duration told_time) {
 
 void SimPod::Cancel(RunId id) {
   world_.cancelled.emplace_back(name_, id);
+  if (const auto waiting = waiting_.find(id); waiting != waiting_.end()) waiting->second = true;
   if (world_.on_cancel) world_.on_cancel(*this, id);
   const auto it = tasks_.find(id);
   if (it == tasks_.end() || it->second.task.ignores_cancel) return;

@@ -126,6 +126,10 @@ class World {
   std::function<Fate(const SimPod&, CallKind)> fate = [](const SimPod&, CallKind) { return Fate{}; };
   // For so long an answer is held up, beyond its delay. Asked when the store has done the call.
   std::function<Duration(const SimPod&, CallKind)> hold_up = [](const SimPod&, CallKind) { return Duration(0); };
+  // For so much longer than the pod's own start_delay a run waits for a thread.
+  std::function<Duration(const SimPod&, const StartRun&)> start_later = [](const SimPod&, const StartRun&) {
+    return Duration(0);
+  };
   std::function<Task(const Started&)> task = [](const Started&) { return Task{}; };
   std::function<bool(const RunRecord&)> refuse_data = [](const RunRecord&) { return false; };
   bool store_down = false;
@@ -232,6 +236,7 @@ class SimPod {
   bool sessions_busy_ = false, claims_busy_ = false, commits_busy_ = false, locks_busy_ = false;
   std::vector<std::function<void()>> inbox_;  // of a frozen pod
   std::map<RunId, Running> tasks_;
+  std::map<RunId, bool> waiting_;  // for a thread; true: told to stop meanwhile
   std::size_t most_running_ = 0;
   std::set<std::pair<JobKey, Fence>> lost_;  // holdings that the store said are no more
   std::uint64_t wakeup_ = 0;
