@@ -186,6 +186,13 @@ class PartsTest(unittest.TestCase):
         self.attempts(299_000)
         self.assertEqual(self.judged(), {"early": 1})
 
+    def test_an_attempt_by_a_pod_that_lost_the_job_follows_another(self):
+        self.attempts(301_000)
+        for run, at in zip(self.runs, (5 * SECOND, 6 * SECOND)):
+            token = self.began(self.jobs[0], 0, at, at + 1000, pod="b", attempt=run["attempt"], fence=2)
+            run.update(output=token, started_at=at, finished_at=at + 1000)
+        self.assertEqual(self.judged(), {})
+
     def failed(self):
         return self.all_ran(self.job("dead", failures=NEVER, max_attempts=1), verdict="failed")
 

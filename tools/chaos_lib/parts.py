@@ -50,19 +50,26 @@ def judge(jobs, ledger, starts, events, findings):
 
 
 def _retries(jobs, runs, tasks, starts, events, findings):
-    """No attempt begins before the delay that its job names."""
+    """No attempt begins before the delay that its job names.
+
+    While the store is away a pod goes on with the next attempt; what it did so counts for nothing once the job is another
+    pod's. So only attempts under the fence of the attempt before, or a later one, follow it.
+    """
     judged = 0
     for job in jobs:
         delays = job.retry_delays or ((200_000,) if job.attempts() > 1 else ())
         if not delays:
             continue
-        firsts = {}
+        attempts = collections.defaultdict(list)
         for start in tasks[job.id]:
-            firsts.setdefault((start.fire, start.attempt), start.instant)
+            attempts[start.fire, start.attempt].append(start)
         for run in runs[job.id]:
-            attempt = run.get("attempt", 1)
-            began = firsts.get((run["fire_time"], attempt + 1))
-            if began is None or "finished_at" not in run:
+            attempt, before = run.get("attempt", 1), starts.get(run.get("output", ""))
+            if before is None or "finished_at" not in run:
+                continue
+            began = min((start.instant for start in attempts[run["fire_time"], attempt + 1]
+                         if start.fence >= before.fence), default=None)
+            if began is None:
                 continue
             delay = delays[min(attempt, len(delays)) - 1] * (1 if job.retry_delays else 2 ** (attempt - 1))
             judged += 1
