@@ -56,6 +56,53 @@ TEST_P(StoreContract, PodsListsLiveSessionsWithWhatTheyPublished) {
   EXPECT_EQ(pods[0].owned, 3);
 }
 
+TEST_P(StoreContract, ProgressIsWhatLiveSessionsSentWithTheirLastBeat) {
+  const auto of = [&](const std::string& job, int attempt, const std::string& pod) {
+    return RunProgress{.job_id = job,
+                       .fire_time = start_ + std::chrono::microseconds(attempt),
+                       .attempt = attempt,
+                       .part = 0.1 * attempt,
+                       .note = "of \"\xC3\xA9\"\t\\",
+                       .told_at = start_ + kDay,
+                       .pod = pod};
+  };
+  const SessionId a = OpenSession("a");
+  const SessionId b = OpenSession("b");
+  EXPECT_EQ(Must(store_->Progress("")), (std::vector<RunProgress>{}));
+  Must(store_->Beat({.session = a, .progress = {of("x", 1, ""), of("y", 2, "")}}));
+  Must(store_->Beat({.session = b, .progress = {of("x", 3, "")}}));
+  EXPECT_EQ(Must(store_->Progress("")), (std::vector<RunProgress>{of("x", 1, "a"), of("x", 3, "b"), of("y", 2, "a")}));
+  EXPECT_EQ(Must(store_->Progress("y")), (std::vector<RunProgress>{of("y", 2, "a")}));
+  EXPECT_EQ(Must(store_->Progress("none")), (std::vector<RunProgress>{}));
+  // In place of what it sent before, be it nothing; whoever is no more tells nothing.
+  Must(store_->Beat({.session = a, .progress = {of("z", 4, "")}}));
+  EXPECT_EQ(Must(Connect()->Progress("")), (std::vector<RunProgress>{of("x", 3, "b"), of("z", 4, "a")}));
+  Must(store_->EndSession(b));
+  EXPECT_EQ(Must(store_->Progress("")), (std::vector<RunProgress>{of("z", 4, "a")}));
+  Must(store_->Beat({.session = b, .progress = {of("x", 5, "")}}));
+  EXPECT_EQ(Must(store_->Progress("x")), (std::vector<RunProgress>{}));
+  Must(store_->Beat({.session = a}));
+  EXPECT_EQ(Must(store_->Progress("")), (std::vector<RunProgress>{}));
+  Must(store_->Beat({.session = a, .progress = {of("z", 4, "")}}));
+  Bury(a);
+  EXPECT_EQ(Must(store_->Progress("")), (std::vector<RunProgress>{}));
+}
+
+TEST_P(StoreContract, AThousandRunsTellTheirProgressInOneBeat) {
+  const SessionId session = OpenSession("a");
+  std::vector<RunProgress> progress;
+  for (int i = 0; i < 1'000; ++i) {
+    progress.push_back({.job_id = "job " + std::to_string(1'000 + i),
+                        .fire_time = start_,
+                        .part = i / 1'000.0,
+                        .note = std::string(kNoteLimit, '"'),
+                        .told_at = start_});
+  }
+  Must(store_->Beat({.session = session, .progress = progress}));
+  for (RunProgress& p : progress) p.pod = "a";
+  EXPECT_EQ(Must(store_->Progress("")), progress);
+}
+
 TEST_P(StoreContract, AnEndedSessionNeverBeatsClaimsBeginsOrCommits) {
   for (const bool reclaimed : {true, false}) {
     const std::string id = reclaimed ? "reclaimed" : "ended";

@@ -118,6 +118,9 @@ class Scheduler {
   // Jobs that a newer program wrote and this one cannot read are among them: see JobInfo::unreadable.
   [[nodiscard]] virtual Result<std::vector<JobInfo>> List(const JobFilter& filter) = 0;
   [[nodiscard]] virtual Result<std::vector<RunInfo>> Runs(const RunFilter& filter) = 0;
+  // How far runs under way have come, as their pods told with their last heartbeat; of one job, or of all (no id). A
+  // run that told nothing is not among them.
+  [[nodiscard]] virtual Result<std::vector<RunProgress>> Progress(const std::string& job_id) = 0;
   [[nodiscard]] virtual Result<StoreStats> Stats() = 0;
   [[nodiscard]] virtual Result<std::vector<PodInfo>> Pods() = 0;
   // The conservation law for all jobs whose id starts with `id_prefix`, over points in [from, to).

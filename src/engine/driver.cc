@@ -192,6 +192,9 @@ class DriverImpl : public Driver {
         if (!finished.empty()) pod_.OnFinished(now, std::move(finished));
         for (Event& e : events) e(now);
         commands = pod_.Step(now);
+        if (auto* beat = commands.session_call ? std::get_if<BeatRequest>(&*commands.session_call) : nullptr) {
+          beat->progress = pod_.ProgressOf(parts_.executor->Progress());
+        }
         if (!told_live && pod_.live() && pod_.store_clock().known()) {
           told_live = true;
           live_.set_value();

@@ -44,6 +44,7 @@ constexpr std::size_t kSlotBatch = 200;  // that are renewed or freed in one cal
 // Between the counting of a start and the start itself no more than this may pass. The window of a rate is longer by as
 // much, and so holds for the starts themselves; the same for all, since each window counts the starts of others.
 constexpr Duration kStartDelay = milliseconds(100);
+constexpr std::size_t kMostProgress = 1'000;  // runs whose progress a heartbeat carries
 constexpr const char* kRefusedText = "(the store refused the text of the error)";
 
 // Or hands one on.
@@ -156,6 +157,28 @@ void Pod::CancelRun(BootTime now, const CancelMark& mark) {
   // The run under way may be of a later occurrence: the store hears of the one asked for with the next commit.
   if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.told != Stop::kNone) return;
   StopRun(now, it->second.run, run, Stop::kCancelled);
+}
+
+std::vector<RunProgress> Pod::ProgressOf(std::vector<RunTold> told) const {
+  // Runs that were given up, or are of an ended session, tell nobody anything.
+  std::erase_if(told, [&](const RunTold& t) { return !runs_.contains(t.id); });
+  if (told.size() > kMostProgress) {
+    const auto end = told.begin() + static_cast<std::ptrdiff_t>(kMostProgress);
+    std::nth_element(told.begin(), end, told.end(), [](const RunTold& a, const RunTold& b) { return a.at > b.at; });
+    told.erase(end, told.end());
+  }
+  std::vector<RunProgress> progress;
+  progress.reserve(told.size());
+  for (RunTold& t : told) {
+    const ClaimedJob& job = held_.at(runs_.at(t.id).key).job;
+    progress.push_back({.job_id = job.definition->id,
+                        .fire_time = job.present.fire_time,
+                        .attempt = job.present.attempt,
+                        .part = t.part,
+                        .note = std::move(t.note),
+                        .told_at = clock_.At(t.at)});
+  }
+  return progress;
 }
 
 std::string Pod::StopText(Stop why) {

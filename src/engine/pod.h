@@ -115,6 +115,9 @@ class Pod {
   void OnWake(BootTime now, Wake wake);
   void OnStop(BootTime now, Duration grace);
 
+  // What a heartbeat of now tells of the runs under way: the newest of what those of this session told.
+  std::vector<RunProgress> ProgressOf(std::vector<RunTold> told) const;
+
   // What is to be done now. Call it after events and when sleep_until has come.
   Commands Step(BootTime now);
 

@@ -25,6 +25,14 @@ struct StartRun {
   BootTime start_before;  // the deadline of the session, or of the job: looked at once more at the very start
 };
 
+// What a run under way told of itself last.
+struct RunTold {
+  RunId id = 0;
+  BootTime at;
+  double part = 0;   // 0 to 1
+  std::string note;  // at most kNoteLimit bytes of UTF-8
+};
+
 struct RunFinished {
   RunId id = 0;
   bool started = false;  // false: start_before had passed; the task never ran
@@ -46,6 +54,8 @@ class Executor {
   virtual void Cancel(RunId id) = 0;
   // Gives up a run that ignores its cancellation: its thread counts no more, and its report is of no interest.
   virtual void Abandon(RunId id) = 0;
+  // Of each run under way that told how far it has come; none of what has ended.
+  virtual std::vector<RunTold> Progress() = 0;
   // After it returns no handler is running any more, or `grace` is over and the rest is abandoned to its threads.
   virtual void Shutdown(Duration grace) = 0;
 };

@@ -246,6 +246,9 @@ class SchedulerImpl : public Scheduler {
   Result<std::vector<RunInfo>> Runs(const RunFilter& filter) override {
     return Locked([&](JobStore& s) { return s.Runs(filter); });
   }
+  Result<std::vector<RunProgress>> Progress(const std::string& job_id) override {
+    return Locked([&](JobStore& s) { return s.Progress(job_id); });
+  }
   Result<StoreStats> Stats() override {
     return Locked([](JobStore& s) { return s.Stats(); });
   }

@@ -245,6 +245,41 @@ TEST_F(ByHand, AWakeUpDuringABeatBringsTheNextOneForward) {
   EXPECT_LE(now_ - sent, milliseconds(110)) << "and not a heartbeat later";
 }
 
+TEST_F(ByHand, ABeatTellsTheProgressOfTheRunsOfThisSessionAlone) {
+  Join();
+  ClaimReply claimed{.live = true, .jobs = {Job(1, 10, Store()), Job(2, 20, Store())}, .store_time = Store()};
+  const Instant fire = Store();
+  pod_.OnClaimed(now_, claimed);
+  Pass(milliseconds(5));
+  Step();
+  ASSERT_THAT(commands_.start, SizeIs(2));
+  const StartRun run = commands_.start[0];
+  const std::vector<RunTold> told = {{run.id, now_, 0.5, "half"}, {run.id + 100, now_, 0.7, "another session's"}};
+  const RunProgress expected = {
+      .job_id = run.job->id, .fire_time = fire, .part = 0.5, .note = "half", .told_at = pod_.store_clock().At(now_)};
+  EXPECT_THAT(pod_.ProgressOf(told), ElementsAre(expected));
+  EXPECT_THAT(pod_.ProgressOf({}), IsEmpty());
+  (void)FinishAndCommit(run.id);
+  EXPECT_THAT(pod_.ProgressOf(told), IsEmpty()) << "it has ended";
+}
+
+TEST_F(ByHand, ABeatCarriesTheNewestProgressOfAThousandRuns) {
+  Join();
+  ClaimReply claimed{.live = true, .jobs = {}, .store_time = Store()};
+  for (JobKey key = 1; key <= 1'005; ++key) claimed.jobs.push_back(Job(key, key, Store()));
+  pod_.OnClaimed(now_, claimed);
+  Pass(milliseconds(5));
+  Step();
+  ASSERT_THAT(commands_.start, SizeIs(1'005));
+  std::vector<RunTold> told;
+  for (std::size_t i = 0; i < commands_.start.size(); ++i) {
+    told.push_back({commands_.start[i].id, now_ + microseconds(i * 7 % 1'005), 0.5, ""});
+  }
+  const auto progress = pod_.ProgressOf(told);
+  ASSERT_THAT(progress, SizeIs(1'000));
+  for (const RunProgress& p : progress) EXPECT_GE(p.told_at, pod_.store_clock().At(now_ + microseconds(5)));
+}
+
 TEST_F(ByHand, AStaleCommitDropsTheJobAndCancelsItsNextRun) {
   Join();
   pod_.OnClaimed(now_, ClaimReply{.live = true, .jobs = {Job(7, 3, Store())}, .store_time = Store()});

@@ -1,7 +1,10 @@
 #include "executors/function/function_executor.h"
 
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <latch>
+#include <limits>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -74,6 +77,94 @@ TEST_F(FunctionExecutorTest, TheContextNamesTheOccurrence) {
   EXPECT_EQ(seen.fence, 99);
   EXPECT_EQ(seen.Token(), "7.99.42.3");
   EXPECT_EQ(seen.job->id, "job");
+}
+
+TEST_F(FunctionExecutorTest, WhatARunToldLastIsKnownUntilItEnds) {
+  std::latch told(2), seen(1);
+  RunContext kept;
+  executor.Handle("tells", [&](const RunContext& c) {
+    EXPECT_TRUE(executor.Progress().empty() || executor.Progress().front().id == 2) << "it told nothing yet";
+    c.Progress(0.25, "begun");
+    c.Progress(0.5, "half");
+    kept = c;
+    told.count_down();
+    seen.wait();
+    return Status();
+  });
+  Done done;
+  executor.HandleAsync("tells async", [&](const RunContext& c, Done d) {
+    c.Progress(0.75);
+    done = std::move(d);
+    told.count_down();
+  });
+  executor.Handle("silent", [](const RunContext&) { return Status(); });
+  const BootTime before = BootClock::now();
+  executor.Start({RunOf(1, "tells"), RunOf(2, "tells async"), RunOf(3, "silent")});
+  told.wait();
+  (void)reports.Of(3);
+  auto progress = executor.Progress();
+  std::sort(progress.begin(), progress.end(), [](const RunTold& a, const RunTold& b) { return a.id < b.id; });
+  ASSERT_EQ(progress.size(), 2U);
+  EXPECT_EQ(progress[0].id, 1U);
+  EXPECT_EQ(progress[0].part, 0.5);
+  EXPECT_EQ(progress[0].note, "half");
+  EXPECT_GE(progress[0].at, before);
+  EXPECT_EQ(progress[1].id, 2U);
+  EXPECT_EQ(progress[1].part, 0.75);
+  EXPECT_EQ(progress[1].note, "");
+  seen.count_down();
+  (void)reports.Of(1);
+  done(Status());
+  (void)reports.Of(2);
+  EXPECT_EQ(executor.Progress().size(), 0U);
+  kept.Progress(1, "too late");
+  EXPECT_EQ(executor.Progress().size(), 0U);
+}
+
+TEST_F(FunctionExecutorTest, WhatIsToldIsBounded) {
+  RunContext context;
+  Done done;
+  std::latch begun(1);
+  executor.HandleAsync("tells", [&](const RunContext& c, Done d) {
+    context = c;
+    done = std::move(d);
+    begun.count_down();
+  });
+  executor.Start({RunOf(1, "tells")});
+  begun.wait();
+  const auto part_of = [&](double part) {
+    context.Progress(part);
+    return executor.Progress().at(0).part;
+  };
+  EXPECT_EQ(part_of(-1), 0);
+  EXPECT_EQ(part_of(std::nan("")), 0);
+  EXPECT_EQ(part_of(7), 1);
+  EXPECT_EQ(part_of(std::numeric_limits<double>::infinity()), 1);
+  EXPECT_EQ(part_of(0.3), 0.3);
+  context.Progress(0, std::string(kNoteLimit - 1, 'x') + "\xC3\xA9");
+  EXPECT_EQ(executor.Progress().at(0).note, std::string(kNoteLimit - 1, 'x')) << "cut between characters";
+  context.Progress(0, std::string("a\0b\xFF", 4));
+  EXPECT_EQ(executor.Progress().at(0).note,
+            "a\xEF\xBF\xBD"
+            "b\xEF\xBF\xBD");
+  done(Status());
+  (void)reports.Of(1);
+}
+
+TEST_F(FunctionExecutorTest, AContextThatOutlivesTheExecutorTellsNobody) {
+  RunContext context;
+  {
+    Reports own;
+    FunctionExecutor gone(1);
+    gone.SetSink(own.Sink());
+    gone.Handle("look", [&](const RunContext& c) {
+      context = c;
+      return Status();
+    });
+    gone.Start({RunOf(1, "look")});
+    (void)own.Of(1);
+  }
+  context.Progress(0.5, "nobody hears it");
 }
 
 TEST_F(FunctionExecutorTest, NoMoreBlockingTasksRunAtOnceThanThePoolHasThreads) {

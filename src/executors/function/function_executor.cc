@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "job/text.h"
+
 namespace escapement {
 namespace {
 
@@ -20,13 +22,13 @@ struct Run {
   BootTime started_at;
   std::atomic<bool> reported = false;
   bool abandoned = false;  // guarded by State::mutex
+
+  // A mutex of its own: a task that tells much holds nobody up. It is locked before State::mutex.
+  std::mutex told_mutex;
+  RunTold told;        // guarded by told_mutex
+  bool tells = false;  // guarded by told_mutex
 };
 using RunPtr = std::shared_ptr<Run>;  // shared: by the queue, the running handler and its Done
-
-RunContext ContextOf(const Run& run) {
-  return {run.start.job,   run.start.fire_time, run.start.attempt,
-          run.start.fence, run.start.key,       run.cancel.get_token()};
-}
 
 std::string WordsOf(const std::exception_ptr& thrown) {
   try {
@@ -43,7 +45,7 @@ thread_local std::vector<RunFinished>* collected = nullptr;
 
 }  // namespace
 
-struct FunctionExecutor::State {
+struct FunctionExecutor::State : std::enable_shared_from_this<State> {
   const std::size_t threads;
   std::unordered_map<std::string, Handler> handlers;             // fixed before the first Start
   std::unordered_map<std::string, AsyncHandler> async_handlers;  // fixed before the first Start
@@ -55,6 +57,7 @@ struct FunctionExecutor::State {
   Sink sink;  // guarded by `sink_mutex`
   // All guarded by `mutex`:
   std::unordered_map<RunId, RunPtr> running;  // reported to nobody yet
+  std::unordered_map<RunId, RunPtr> telling;  // those of `running` that told how far they have come
   std::deque<RunPtr> pool_queue, async_queue;
   std::size_t pool_size = 0;  // threads, without those of abandoned runs
   std::size_t idle = 0;
@@ -73,6 +76,7 @@ struct FunctionExecutor::State {
     {
       const std::lock_guard lock(mutex);
       running.erase(run->start.id);
+      telling.erase(run->start.id);
     }
     changed.notify_all();
     if (collected != nullptr) {
@@ -96,6 +100,30 @@ struct FunctionExecutor::State {
     }
   }
 
+  RunContext ContextOf(const RunPtr& run) {
+    const StartRun& start = run->start;
+    // Weak: who keeps a context keeps no executor.
+    return {start.job,
+            start.fire_time,
+            start.attempt,
+            start.fence,
+            start.key,
+            run->cancel.get_token(),
+            [weak = weak_from_this(), run](double part, const std::string& note) {
+              if (const auto self = weak.lock()) self->Hear(run, part, note);
+            }};
+  }
+
+  void Hear(const RunPtr& run, double part, const std::string& note) {
+    RunTold told{run->start.id, BootClock::now(), part > 0 ? std::min(part, 1.0) : 0,  // what is no number is 0
+                 MakeValidText(note, kNoteLimit)};
+    const std::lock_guard lock(run->told_mutex);
+    run->told = std::move(told);
+    if (std::exchange(run->tells, true)) return;
+    const std::lock_guard listing(mutex);
+    if (running.contains(run->start.id)) telling.emplace(run->start.id, run);
+  }
+
   // The last look at the clock before the task: a thread that stood still past the session's deadline starts nothing.
   bool Begin(const RunPtr& run) {
     run->started_at = BootClock::now();
@@ -117,7 +145,7 @@ struct FunctionExecutor::State {
       if (Begin(run)) {
         Status status;
         try {
-          status = handlers.at(run->start.job->task)(ContextOf(*run));
+          status = handlers.at(run->start.job->task)(ContextOf(run));
         } catch (...) {
           status = Fail(Code::kInternal, WordsOf(std::current_exception()));
         }
@@ -170,7 +198,7 @@ struct FunctionExecutor::State {
       const Done done([self, run, guard](const Status& status, std::string output) {
         self->Report(run, status, std::move(output));
       });
-      async_handlers.at(run->start.job->task)(ContextOf(*run), done);
+      async_handlers.at(run->start.job->task)(ContextOf(run), done);
     } catch (...) {  // `guard` here outlives the completion that unwinding dropped, so this report is the first
       Report(run, Fail(Code::kInternal, WordsOf(std::current_exception())));
     }
@@ -265,6 +293,21 @@ void FunctionExecutor::Abandon(RunId id) {
     ++s.alive;
     std::thread([state = state_] { state->PoolThread(); }).detach();
   }
+}
+
+std::vector<RunTold> FunctionExecutor::Progress() {
+  std::vector<RunPtr> runs;
+  {
+    const std::lock_guard lock(state_->mutex);
+    for (const auto& [id, run] : state_->telling) runs.push_back(run);
+  }
+  std::vector<RunTold> told;
+  told.reserve(runs.size());
+  for (const RunPtr& run : runs) {
+    const std::lock_guard lock(run->told_mutex);
+    told.push_back(run->told);
+  }
+  return told;
 }
 
 void FunctionExecutor::Shutdown(Duration grace) {

@@ -25,6 +25,7 @@ class FunctionExecutor : public Executor {
   void Start(std::vector<StartRun> runs) override;
   void Cancel(RunId id) override;
   void Abandon(RunId id) override;
+  std::vector<RunTold> Progress() override;
   void Shutdown(Duration grace) override;
 
  private:

@@ -16,6 +16,7 @@
 #include "job/errors.h"
 #include "job/failures.h"
 #include "job/followers.h"
+#include "job/progress_json.h"
 #include "job/queue_key.h"
 #include "job/text.h"
 #include "job/unique_key.h"
@@ -57,6 +58,7 @@ struct Session {
   Duration ttl{0};
   double rate = 0;
   std::int64_t owned = 0;
+  std::string progress = {};  // as ProgressToJson writes it
 };
 
 // Who took a unique key last. It holds the key until then, and longer as long as HoldsKey says so.
@@ -419,6 +421,7 @@ class MemoryStore final : public JobStore {
       ++session->second.beat;
       session->second.rate = request.rate;
       session->second.owned = request.owned;
+      session->second.progress = ProgressToJson(request.progress);
     }
     for (const auto& [id, session] : state_->sessions) {
       reply.sessions.push_back({.id = id,
@@ -613,7 +616,6 @@ class MemoryStore final : public JobStore {
     return {};
   }
 
-  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     const std::lock_guard lock(state_->mutex);
     return state_->paused;
@@ -713,6 +715,13 @@ class MemoryStore final : public JobStore {
     std::vector<RunInfo> runs;
     for (std::size_t i = 0; i < count; ++i) runs.push_back(found[i]->info);
     return runs;
+  }
+
+  Result<std::vector<RunProgress>> Progress(const std::string& job_id) override {
+    const std::lock_guard lock(state_->mutex);
+    std::vector<SentProgress> sent;
+    for (const auto& [id, session] : state_->sessions) sent.push_back({session.pod, session.progress});
+    return ReadProgress(sent, job_id);
   }
 
   Result<StoreStats> Stats() override {

@@ -13,6 +13,7 @@
 #include "job/definition_json.h"
 #include "job/errors.h"
 #include "job/followers.h"
+#include "job/progress_json.h"
 #include "job/queue_key.h"
 #include "job/text.h"
 #include "postgres/connection.h"
@@ -51,6 +52,7 @@ constexpr Query kBegin = {"begin_runs", sql::kBegin};
 constexpr Query kRelease = {"release", sql::kRelease};
 constexpr Query kOpenSession = {"open_session", sql::kOpenSession};
 constexpr Query kBeat = {"beat", sql::kBeat};
+constexpr Query kProgress = {"progress", sql::kProgress};
 constexpr Query kLiveSessions = {"live_sessions", sql::kLiveSessions};
 constexpr Query kChangedJobs = {"changed_jobs", sql::kChangedJobs};
 constexpr Query kStoreTime = {"store_time", sql::kStoreTime};
@@ -112,7 +114,9 @@ class PostgresStore : public JobStore {
   }
 
   Result<BeatReply> Beat(const BeatRequest& request) override {
-    const Params beat = Params().Add(request.session).Add(request.rate).Add(request.owned);
+    Params beat;
+    beat.Add(request.session).Add(request.rate).Add(request.owned);
+    request.progress.empty() ? beat.AddNull(postgres::kText) : beat.Add(ProgressToJson(request.progress));
     const Params session = Params().Add(request.session);
     const Params none;
     auto steps = db_.Pipeline({{&kBeat, &beat},
@@ -291,7 +295,6 @@ class PostgresStore : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(kPauseQueue, queue); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(kResumeQueue, queue); }
-  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     auto rows = db_.Execute(kPausedQueues, Params());
     if (!rows) return Unavailable(rows.error());
@@ -374,6 +377,16 @@ class PostgresStore : public JobStore {
     auto rows = db_.Execute(filter.job_id.empty() ? kListRuns : kListRunsOf, params);
     if (!rows) return Unavailable(rows.error());
     return postgres::ReadRuns(*rows);
+  }
+
+  Result<std::vector<RunProgress>> Progress(const std::string& job_id) override {
+    auto rows = db_.Execute(kProgress, Params());
+    if (!rows) return Unavailable(rows.error());
+    std::vector<SentProgress> sent;
+    for (int i = 0; i < rows->size(); ++i) {
+      sent.push_back({std::string(rows->Text(i, 0)), std::string(rows->Text(i, 1))});
+    }
+    return ReadProgress(sent, job_id);
   }
 
   Result<StoreStats> Stats() override {

@@ -16,7 +16,8 @@ struct Migration {
 constexpr std::array kMigrations = {
     Migration{sql::k0001Jobs, 1},          Migration{sql::k0002TriggersArchiveSql, 1},
     Migration{sql::k0003FencedEffects, 1}, Migration{sql::k0004FailuresDeadLettersQueues, 1},
-    Migration{sql::k0005Limits, 1},        Migration{sql::k0006UniqueKeysSql, 1}};
+    Migration{sql::k0005Limits, 1},        Migration{sql::k0006UniqueKeysSql, 1},
+    Migration{sql::k0007Progress, 1}};
 
 constexpr Query kVersionTable = {"version_table", "SELECT to_regclass('escapement.migrations') IS NOT NULL"};
 constexpr Query kCompatibleFrom = {"compatible_from",

@@ -15,6 +15,7 @@
 #include "job/definition_json.h"
 #include "job/errors.h"
 #include "job/followers.h"
+#include "job/progress_json.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/text.h"
@@ -60,6 +61,7 @@ const std::string kOpenSession = Whole(scripts::kOpenSession);
 const std::string kMarkSession = Whole(scripts::kMarkSession);
 const std::string kSessionIsLive = Whole(scripts::kSessionIsLive);
 const std::string kBeat = Whole(scripts::kBeat);
+const std::string kProgress = Whole(scripts::kProgress);
 const std::string kTouched = Whole(scripts::kTouched);
 const std::string kEndSession = Whole(scripts::kEndSession);
 const std::string kHandBack = Whole(scripts::kHandBack);
@@ -188,8 +190,10 @@ class RedisStore final : public JobStore {
   Result<BeatReply> Beat(const BeatRequest& request) override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     std::vector<RedisCall> calls = CallsOnAll(kTouched, {Text(request.session)}, /*writes=*/false);
-    calls.push_back(
-        {ShardPrefix(0), kBeat, {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned)}});
+    calls.push_back({ShardPrefix(0),
+                     kBeat,
+                     {Text(request.session), fmt::format("{:.17g}", request.rate), Text(request.owned),
+                      ProgressToJson(request.progress)}});
     calls.push_back(PausedCall());
     auto replies = servers_.Run(calls);
     if (!replies) return tl::unexpected(replies.error());
@@ -476,7 +480,6 @@ class RedisStore final : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/true); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(queue, /*pause=*/false); }
-  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
     auto reply = servers_.Run(PausedCall());
@@ -578,6 +581,18 @@ class RedisStore final : public JobStore {
       return runs;
     }
     return RunsOfAll(filter);
+  }
+
+  Result<std::vector<RunProgress>> Progress(const std::string& job_id) override {
+    if (auto ready = Ready(); !ready) return tl::unexpected(ready.error());
+    auto reply = servers_.Run({ShardPrefix(0), kProgress, {}, /*writes=*/false});
+    if (!reply) return tl::unexpected(reply.error());
+    std::vector<SentProgress> sent;
+    for (Fields fields(*reply); fields.More();) {
+      std::string pod = fields.Text();
+      sent.push_back({std::move(pod), fields.Text()});
+    }
+    return ReadProgress(sent, job_id);
   }
 
   Result<StoreStats> Stats() override {

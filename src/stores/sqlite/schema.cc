@@ -9,7 +9,8 @@
 namespace escapement::sqlite {
 namespace {
 
-constexpr std::array kMigrations = {sql::k0001Jobs, sql::k0002FailuresDeadLettersQueues, sql::k0003UniqueKeys};
+constexpr std::array kMigrations = {sql::k0001Jobs, sql::k0002FailuresDeadLettersQueues, sql::k0003UniqueKeys,
+                                    sql::k0004Progress};
 
 constexpr std::string_view kVersionTable = "SELECT 1 FROM sqlite_schema WHERE name = 'migrations'";
 constexpr std::string_view kVersion = "SELECT COALESCE(max(version), 0) FROM migrations";

@@ -11,6 +11,7 @@
 #include "job/audit.h"
 #include "job/definition_json.h"
 #include "job/errors.h"
+#include "job/progress_json.h"
 #include "job/queue_key.h"
 #include "job/sound.h"
 #include "job/unique_key.h"
@@ -143,7 +144,9 @@ class SqliteStore final : public JobStore {
     if (auto s = Connect(); !s) return tl::unexpected(s.error());
     Transaction tx(*db_, kWrite);
     BeatReply reply;
-    reply.live = tx.Run(sql::kBeat, request.session, request.rate, request.owned) == 1;
+    std::optional<std::string> progress;
+    if (!request.progress.empty()) progress = ProgressToJson(request.progress);
+    reply.live = tx.Run(sql::kBeat, request.session, request.rate, request.owned, progress) == 1;
     Rows live = tx.Query(sql::kLiveSessions);
     for (live.Tolerate(); live.Next();) {
       SessionView session = {.id = live.Int64(0),
@@ -341,7 +344,6 @@ class SqliteStore final : public JobStore {
 
   Status PauseQueue(const std::optional<std::string>& queue) override { return Rest(sql::kPauseQueue, queue); }
   Status ResumeQueue(const std::optional<std::string>& queue) override { return Rest(sql::kResumeQueue, queue); }
-  Result<std::vector<RunProgress>> Progress(const std::string&) override { return std::vector<RunProgress>{}; }
   Result<PausedQueues> Paused() override {
     if (auto s = Connect(); !s) return tl::unexpected(s.error());
     Transaction tx(*db_, kRead);
@@ -461,6 +463,16 @@ class SqliteStore final : public JobStore {
     }
     if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
     return runs;
+  }
+
+  Result<std::vector<RunProgress>> Progress(const std::string& job_id) override {
+    if (auto s = Connect(); !s) return tl::unexpected(s.error());
+    Transaction tx(*db_, kRead);
+    std::vector<SentProgress> sent;
+    Rows rows = tx.Query(sql::kProgress);
+    for (rows.Tolerate(); rows.Next();) sent.push_back({rows.Text(0), rows.Text(1)});
+    if (auto s = tx.Commit(); !s) return tl::unexpected(s.error());
+    return ReadProgress(sent, job_id);
   }
 
   Result<StoreStats> Stats() override {

@@ -11,7 +11,9 @@ namespace escapement::sqlite::sql {
 
 inline constexpr std::string_view kOpenSession = "INSERT INTO sessions (pod, ttl_us) VALUES (?1, ?2)";
 inline constexpr std::string_view kPodOf = "SELECT pod, beat FROM sessions WHERE id = ?1";
-inline constexpr std::string_view kBeat = "UPDATE sessions SET beat = beat + 1, rate = ?2, owned = ?3 WHERE id = ?1";
+inline constexpr std::string_view kBeat =
+    "UPDATE sessions SET beat = beat + 1, rate = ?2, owned = ?3, progress = ?4 WHERE id = ?1";
+inline constexpr std::string_view kProgress = "SELECT pod, progress FROM sessions WHERE progress IS NOT NULL";
 inline constexpr std::string_view kLiveSessions = "SELECT id, pod, beat, ttl_us, rate, owned FROM sessions ORDER BY id";
 inline constexpr std::string_view kLoad = "SELECT rate, jobs FROM load";
 // What a session must be told of: rows that a user changed, paused, removed or wants cancelled. An index of its own
