@@ -143,6 +143,7 @@ FAULTS = [
     Fault("a callback after its subscription's end", *_NOTIFIER,
           "state->changed.wait(end, [&state, id] { return state->calling != id; });", ""),
     # --- the same rules in SQL
+    _postgres("the progress of a session that was ended is told", "progress", "ended_at IS NULL AND ", ""),
     _postgres("claim without a new fence", "claim", "SET owner = $1, fence = fence + 1, claim_at", "SET owner = $1, claim_at"),
     _postgres("claim for a session that was ended", "claim",
               "AND EXISTS (SELECT FROM live) AND NOT (SELECT found", "AND NOT (SELECT found"),
@@ -216,6 +217,11 @@ FAULTS = [
     Fault("a command inherits the runner's blocked signals", *_CHILD,
           "if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) give_up(kSetUp);", ""),
     Fault("a command outlives a killed pod", *_CHILD, "if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(kSetUp);", ""),
+    Fault("a run that ended goes on telling its progress", "executors_test", "src/executors/function/function_executor.cc",
+          "      telling.erase(run->start.id);\n", ""),
+    Fault("a command tells its progress in the middle of a line", "executors_test", "src/executors/process/progress_lines.cc",
+          "if (!begins_line(at)) continue;", ""),
+    Fault("a heartbeat carries any number of runs", "engine_test", "src/engine/pod.cc", "if (told.size() > kMostProgress) {", "if (false) {"),
     # --- in Lua
     _redis("claim without a new fence", "claim", "'HINCRBY', P .. row, 'fen', 1)", "'HINCRBY', P .. row, 'fen', 0)"),
     _redis("claim for a session that was ended", "claim", "if not call('HGET', P .. 's', ARGV[1]) then return {now, '0'} end", ""),
@@ -238,7 +244,10 @@ FAULTS = [
     _redis("a dead letter is retried twice", "trigger", "  call('ZREM', P .. 'dl', letter)\n", ""),
     _redis("claims of a queue that rests", "claim", "string.match(queue, '^[^\\31]*')", "'-'"),
     _redis("everything does not rest", "claim", "if call('SISMEMBER', P .. 'pq', '') == 0 then", "if true then"),
+    _redis("progress is kept when nothing is told any more", "beat", ", 'owned', ARGV[3], 'progress', ARGV[4])",
+           ", 'owned', ARGV[3])\n  if ARGV[4] ~= '' then call('HSET', P .. 'ss:' .. ARGV[1], 'progress', ARGV[4]) end"),
     # --- in SQLite's SQL
+    _sqlite("progress is kept when nothing is told any more", "progress = ?4 WHERE", "progress = COALESCE(?4, progress) WHERE"),
     _sqlite("claim without a new fence", "SET owner = ?2, fence = fence + 1, claim_at = NULL", "SET owner = ?2, claim_at = NULL"),
     _sqlite("begin without the fence", "AND owner = ?2 AND fence = ?3 AND fire_time = ?4", "AND owner = ?2 AND ?3 = ?3 AND fire_time = ?4"),
     _sqlite("reclaim under the old fence", "SET owner = NULL, cancel = 0, fence = fence + 1,", "SET owner = NULL, cancel = 0,"),

@@ -24,6 +24,10 @@ inline constexpr const char* kProcessTask = "process";
 // of RunContext). Its standard input is empty; what it prints on both outputs is the run's output. Exit status 0 is
 // success, anything else the run's error.
 //
+// A line of its output that begins with "##progress ", then a number from 0 to 1 or a percentage ("0.4", "40%"), then
+// nothing or a space and a note, tells how far the run has come, as RunContext::Progress does, and is not kept as
+// output. A line that begins so but goes on otherwise, or is longer than 4 KiB, is output like any other.
+//
 // It leads a process group of its own. A cancelled run (timeout, user, shutdown, lost ownership) gets SIGTERM, and
 // SIGKILL after `kill_grace`, both for the whole group; when the command itself ends, what is left of its group is
 // killed. The command, not what it started, dies with the pod, however that dies.

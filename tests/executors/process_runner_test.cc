@@ -221,6 +221,20 @@ TEST_F(ProcessRunnerTest, SignalsAreAsAFreshProgramHasThem) {
   EXPECT_EQ(run.output, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
+TEST_F(ProcessRunnerTest, LinesOfItsOutputTellHowFarItHasCome) {
+  const RunId run = Shell("echo one; echo '##progress 40% of it'; echo '##progress forty'; echo two; exec sleep 600");
+  EXPECT_TRUE(Soon([&] { return !executor_->Progress().empty(); }));
+  const auto progress = executor_->Progress();
+  ASSERT_EQ(progress.size(), 1U);
+  EXPECT_EQ(progress[0].id, run);
+  EXPECT_EQ(progress[0].part, 0.4);
+  EXPECT_EQ(progress[0].note, "of it");
+  executor_->Cancel(run);
+  EXPECT_EQ(reports_.Of(run).output, "one\n##progress forty\ntwo\n");
+  EXPECT_TRUE(executor_->Progress().empty());
+  EXPECT_EQ(RunShell("printf 'a\\n##progress 1'").output, "a\n") << "the last line needs no end";
+}
+
 TEST_F(ProcessRunnerTest, OnlyTheEndOfALongOutputIsKept) {
   const RunFinished run = RunShell("seq 1 200000", {.output_limit = 100});
   EXPECT_EQ(run.verdict, Verdict::kSucceeded);

@@ -27,6 +27,7 @@
 
 #include "escapement/process.h"
 #include "executors/process/child.h"
+#include "executors/process/progress_lines.h"
 
 namespace escapement {
 namespace {
@@ -142,12 +143,15 @@ class ProcessRunner::State {
           spec(std::move(s)),
           command(std::move(c)),
           child(std::move(started)),
-          tail(spec.output_limit) {}
+          tail(spec.output_limit),
+          lines([this](std::string_view text) { tail.Append(text); },
+                [this](double part, std::string note) { request.context.Progress(part, std::move(note)); }) {}
     const Request request;
     const ProcessSpec spec;
     const Command command;
     Child child;
     Tail tail;
+    ProgressLines lines;                        // between the command and `tail`
     std::optional<Steady::time_point> kill_at;  // cancelled: when it is killed
     std::string killed_because;
     // Last: gone before what it speaks of. Its callback only takes `mutex_`, never held when this is destroyed.
@@ -307,7 +311,7 @@ class ProcessRunner::State {
   void Read(Running& r) {
     const ssize_t got = read(r.child.output.get(), buffer_.data(), buffer_.size());
     if (got > 0) {
-      r.tail.Append({buffer_.data(), static_cast<std::size_t>(got)});
+      r.lines.Append({buffer_.data(), static_cast<std::size_t>(got)});
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
       StopWatching(r.child.output.get());
       r.child.output.Reset();  // it closed its outputs
@@ -321,7 +325,7 @@ class ProcessRunner::State {
     while (left > 0) {
       const ssize_t got = read(r.child.output.get(), buffer_.data(), buffer_.size());
       if (got <= 0) return;
-      r.tail.Append({buffer_.data(), static_cast<std::size_t>(got)});
+      r.lines.Append({buffer_.data(), static_cast<std::size_t>(got)});
       left -= static_cast<int>(std::min<ssize_t>(got, left));
     }
   }
@@ -345,6 +349,7 @@ class ProcessRunner::State {
     while ((waited = waitid(P_PID, static_cast<id_t>(r.child.pid), &info, WEXITED)) != 0 && errno == EINTR) {
     }
     ReadRest(r);
+    r.lines.End();
     r.request.done(waited == 0 ? Judge(r, info)
                                : Fail(Code::kInternal, "its exit status is lost: this program reaps all children"),
                    r.tail.Take());
