@@ -256,6 +256,8 @@ FAULTS = [
     _sqlite("a triggered run's dead letter is a scheduled one's", "?6, parent IS NOT NULL, ?7", "?6, 0, ?7"),
     _sqlite("a queue that is resumed rests on", "DELETE FROM paused_queues WHERE queue = ?1", "DELETE FROM paused_queues WHERE queue <> ?1"),
     # --- users
+    Fault("what waits for a slot is not cancelled", "engine_test", "src/engine/pod.cc",
+          "} else if (held.phase == Phase::kReady || held.phase == Phase::kQueued) {", "} else if (held.phase == Phase::kReady) {"),
     Fault("a claim that arrives late is started, though its queue rests", "engine_test", "src/engine/pod.cc",
           " && !paused_.Hold(held.job.definition->queue)", ""),
     Fault("pods ask for what they would hand back", "engine_test", "src/engine/pod.cc",

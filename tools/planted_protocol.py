@@ -114,7 +114,7 @@ MISTAKES = [
             "    row->present.to_plan = outdated;\n    row->cancel.reset();", "    row->present.to_plan = outdated;",
             spare="a mark names its attempt, and the pod compares"),
     Mistake("commit", "a mark to cancel counts for whatever runs", _POD,
-            "if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.told", "if (run.told"),
+            "  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt) return;\n  if (held.phase", "  if (held.phase"),
     # --- release
     Mistake("release", "without the fence", _STORE, "row->owner != session || row->fence != fence) continue;",
             "row->owner != session) continue;"),

@@ -99,8 +99,8 @@ class Scheduler {
   [[nodiscard]] virtual Result<PausedQueues> Paused() = 0;
   // Runs the job once more, now, beside its schedule and whatever its state, with a payload of its own if one is given.
   [[nodiscard]] virtual Status Trigger(const std::string& id, std::optional<std::string> payload = {}) = 0;
-  // Asks the pods that run the job now, triggered runs included, to cancel these runs. kConflict when nothing of it is
-  // under way.
+  // Asks the pods that run the job now, triggered runs included, to cancel these runs; what is due there and only waits
+  // is settled as cancelled without being started. kConflict when nothing of it is under way.
   [[nodiscard]] virtual Status Cancel(const std::string& id) = 0;
 
   // --- what failed for good

@@ -124,9 +124,10 @@ In a pipe, separated by tabs: "everything", or "queue" and its name. Jobs that r
              R"(Examples:
   escapement trigger backup && escapement runs backup --limit 1)",
              [](Scheduler& s, const std::string& name) { return s.Trigger(name); });
-  AddControl(line, "cancel", "cancelling", "Cancel what runs of jobs now", R"(Examples:
+  AddControl(line, "cancel", "cancelling", "Cancel what is under way of jobs", R"(Examples:
   escapement cancel backup
-The command gets SIGTERM, and SIGKILL after its grace; the verdict is "cancelled". The schedule goes on.)",
+The command gets SIGTERM, and SIGKILL after its grace; the verdict is "cancelled". What is due on a pod and only waits
+there, for a place or for its limits, is cancelled without being started. The schedule goes on.)",
              [](Scheduler& s, const std::string& name) { return s.Cancel(name); });
   AddControl(line, "remove", "removed", "Remove jobs; a run that is under way is settled first", R"(Examples:
   escapement remove backup reports)",

@@ -151,12 +151,18 @@ void Pod::OnBeat(BootTime now, BootTime sent, const Result<BeatReply>& reply) {
 
 void Pod::CancelRun(BootTime now, const CancelMark& mark) {
   const auto it = held_.find(mark.key);
-  if (it == held_.end() || it->second.phase != Phase::kRunning) return;
-  const Present& p = it->second.job.present;
-  Run& run = runs_.at(it->second.run);
+  if (it == held_.end()) return;
+  Held& held = it->second;
+  const Present& p = held.job.present;
   // The run under way may be of a later occurrence: the store hears of the one asked for with the next commit.
-  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt || run.told != Stop::kNone) return;
-  StopRun(now, it->second.run, run, Stop::kCancelled);
+  if (p.fire_time != mark.fire_time || p.attempt != mark.attempt) return;
+  if (held.phase == Phase::kRunning) {
+    Run& run = runs_.at(held.run);
+    if (run.told == Stop::kNone) StopRun(now, held.run, run, Stop::kCancelled);
+  } else if (held.phase == Phase::kReady || held.phase == Phase::kQueued) {  // it waits, and now for nothing
+    if (held.phase == Phase::kReady) --ready_count_;
+    Finish(now, held, {Verdict::kCancelled, std::nullopt, std::nullopt, "cancelled before it could start"});
+  }
 }
 
 std::vector<RunProgress> Pod::ProgressOf(std::vector<RunTold> told) const {

@@ -201,6 +201,33 @@ TEST_F(Limits, WhileTheLockServiceIsAwayNothingWithLimitsStartsAndAllElseRuns) {
   EXPECT_EQ(world_.AuditUntil(kEpoch + seconds(43)).missing, 0);
 }
 
+TEST_F(Limits, WhatWaitsForASlotIsCancelledWithoutAStartAndTheScheduleGoesOn) {
+  world_.Add("a");
+  duration_ = seconds(30);
+  JobDefinition waits = With(EveryJob("waits", seconds(40), seconds(5)), "key", 1);
+  waits.retry.max_attempts = 3;
+  world_.Enqueue({With(OnceJob("holds", seconds(2)), "key", 1), waits});
+  world_.RunUntil(seconds(6));
+  ASSERT_TRUE(world_.admin().Cancel("waits"));
+  world_.Tell(nullptr, Wake::kJobs);
+  world_.RunFor(milliseconds(300));
+  ASSERT_THAT(world_.Runs("waits"), SizeIs(1));
+  const RunInfo run = world_.Runs("waits").front();
+  EXPECT_EQ(run.verdict, Verdict::kCancelled);
+  EXPECT_EQ(run.settles, 1) << "no other attempt";
+  EXPECT_EQ(run.started_at, std::nullopt);
+  EXPECT_THAT(run.error, HasSubstr("before it could start"));
+  EXPECT_THAT(world_.cancelled, IsEmpty());
+  world_.RunUntil(seconds(44));
+  EXPECT_THAT(world_.starts, SizeIs(1)) << "a slot is free, and nobody wants it";
+  world_.RunUntil(seconds(80));
+  ASSERT_THAT(world_.Runs("waits"), SizeIs(2));
+  EXPECT_EQ(world_.Runs("waits").back().verdict, Verdict::kSucceeded);
+  EXPECT_EQ(world_.Runs("waits").back().fire_time, kEpoch + seconds(45));
+  const Audit audit = world_.AuditUntil(kEpoch + seconds(46));
+  EXPECT_EQ(audit.missing + audit.doubled, 0);
+}
+
 TEST_F(Limits, ARunOutlivesAShortOutageOfTheLockService) {
   world_.Add("a");
   duration_ = seconds(30);

@@ -272,6 +272,52 @@ TEST(PodRun, ARunThatIgnoresItsCancellationIsGivenUp) {
   EXPECT_EQ(a.pod().Counters().running, 0u);
 }
 
+TEST(PodRun, WhatWaitsForAPlaceAmongTheRunsIsCancelledWithoutAStart) {
+  World world;
+  world.task = [](const Started&) { return Task{.duration = seconds(20)}; };
+  SimPod& a = world.Add("a", {.options = {.max_running = 1}});
+  JobDefinition once = OnceJob("at most once", milliseconds(3'200));
+  once.delivery = Delivery::kAtMostOnce;
+  world.Enqueue({OnceJob("holds", seconds(3)), OnceJob("waits", milliseconds(3'100)), once,
+                 OnceJob("after", milliseconds(3'300))});
+  world.RunUntil(seconds(5));
+  for (const char* job : {"waits", "at most once"}) ASSERT_TRUE(world.admin().Cancel(job));
+  world.Tell(nullptr, Wake::kJobs);
+  world.RunFor(milliseconds(300));
+  for (const char* job : {"waits", "at most once"}) {
+    EXPECT_THAT(Verdicts(world.Runs(job)), ElementsAre(Verdict::kCancelled));
+    EXPECT_EQ(world.Runs(job).at(0).started_at, std::nullopt);
+  }
+  world.RunUntil(seconds(60));
+  EXPECT_THAT(world.starts, SizeIs(2));
+  EXPECT_THAT(Verdicts(world.Runs("holds")), ElementsAre(Verdict::kSucceeded));
+  EXPECT_THAT(Verdicts(world.Runs("after")), ElementsAre(Verdict::kSucceeded));
+  EXPECT_EQ(a.most_running(), 1u);
+  ExpectConserved(world);
+}
+
+TEST(PodRun, AMarkOfAnotherAttemptCancelsNothingThatWaits) {
+  World world;
+  world.task = [](const Started& s) {
+    return s.job == "holds" ? Task{.duration = seconds(20)} : Task{.verdict = Verdict::kFailed, .error = "no"};
+  };
+  world.Add("a", {.options = {.max_running = 1}});
+  JobDefinition job = OnceJob("j", seconds(2));
+  job.retry = {.max_attempts = 2, .delay = seconds(1)};
+  // The first attempt has ended, and its commit is held up, when the user asks to cancel it.
+  world.fate = [&](const SimPod&, CallKind kind) {
+    return kind == CallKind::kCommit && world.t() < milliseconds(2'500) ? Fate{.delay = seconds(4)} : Fate{};
+  };
+  world.Enqueue({job, OnceJob("holds", milliseconds(2'700))});
+  world.RunUntil(milliseconds(2'400));
+  ASSERT_THAT(world.StartsOf("j"), SizeIs(1));
+  ASSERT_TRUE(world.admin().Cancel("j"));
+  world.RunUntil(milliseconds(3'500));
+  world.Tell(nullptr, Wake::kJobs);
+  world.RunUntil(seconds(60));
+  EXPECT_THAT(Verdicts(world.Runs("j")), ElementsAre(Verdict::kFailed, Verdict::kFailed));
+}
+
 TEST(PodRun, ACancellationThatComesTooLateHarmsNoLaterRun) {
   World world;
   world.task = [](const Started&) { return Task{.duration = milliseconds(150)}; };
