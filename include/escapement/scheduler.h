@@ -79,7 +79,8 @@ class Scheduler {
   // --- jobs
   // Creates or changes jobs; the same definition again changes nothing. All or none of a batch is refused. Jobs that
   // run after others must be there, or in the batch, and may not come round to them: kInvalidArgument, naming the
-  // circle. Two who close one at the same moment are not found.
+  // circle. Two who close one at the same moment are not found. A job whose unique key another one holds is neither
+  // created nor changed: kHeld is that job's outcome, and the others of the batch have theirs.
   [[nodiscard]] virtual Result<std::vector<EnqueueOutcome>> Enqueue(const std::vector<JobDefinition>& jobs) = 0;
   // Shorthands for one job that runs `task`.
   [[nodiscard]] Result<EnqueueOutcome> Every(std::string id, const EveryOptions& every, std::string task,

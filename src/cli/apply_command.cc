@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/job_file.h"
 #include "cli/job_view.h"
+#include "cli/outcome.h"
 #include "cli/output.h"
 #include "job/errors.h"
 
@@ -26,7 +27,7 @@ struct ApplyOptions {
 // What becomes of one job.
 struct Change {
   std::string name;
-  std::string outcome;               // created, updated, unchanged, removed
+  std::string outcome;               // created, updated, unchanged, held, removed
   std::vector<std::string> members;  // of an update
 };
 
@@ -82,26 +83,38 @@ std::vector<Change> Plan(const JobFile& file, const std::map<std::string, JobDef
 Status CarryOut(Scheduler& scheduler, const JobFile& file, std::vector<Change>* changes) {
   auto outcomes = scheduler.Enqueue(file.jobs);
   if (!outcomes) return tl::unexpected(outcomes.error());
-  constexpr const char* kNames[] = {"created", "updated", "unchanged"};
+  std::vector<std::size_t> held;
+  std::vector<JobDefinition> held_jobs;
   for (std::size_t i = 0; i < outcomes->size(); ++i) {
-    (*changes)[i].outcome = kNames[static_cast<std::size_t>((*outcomes)[i])];
+    (*changes)[i].outcome = OutcomeName((*outcomes)[i]);
+    if ((*outcomes)[i] != EnqueueOutcome::kHeld) continue;
+    held.push_back(i);
+    held_jobs.push_back(file.jobs[i]);
   }
   for (std::size_t i = outcomes->size(); i < changes->size(); ++i) {
     const Status status = scheduler.Remove((*changes)[i].name);
     if (!status && status.error().code != Code::kNotFound) return status;
   }
+  if (held.empty() || changes->size() == file.jobs.size()) return {};
+  // What was removed may have had the keys.
+  auto again = scheduler.Enqueue(held_jobs);
+  if (!again) return tl::unexpected(again.error());
+  for (std::size_t i = 0; i < held.size(); ++i) (*changes)[held[i]].outcome = OutcomeName((*again)[i]);
   return {};
 }
 
-void Print(const ApplyOptions& o, const std::vector<Change>& changes) {
+void Print(const ApplyOptions& o, const JobFile& file, const std::vector<Change>& changes) {
   std::map<std::string, int> counts;
   JsonList json;
-  for (const Change& change : changes) {
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const Change& change = changes[i];
     ++counts[change.outcome];
     if (o.common.json) {
       OutputJson line = {{"name", change.name}, {"outcome", change.outcome}};
       if (change.outcome == "updated") line["changed"] = change.members;
       json.Add(line);
+    } else if (change.outcome == "held") {
+      fmt::print("{} held{}\n", OneLine(change.name), WhyHeld(file.jobs[i]));
     } else if (change.outcome != "unchanged") {
       fmt::print("{} {}{}{}\n", OneLine(change.name), o.dry_run ? "would be " : "", change.outcome,
                  change.outcome == "updated" && !change.members.empty()
@@ -112,8 +125,9 @@ void Print(const ApplyOptions& o, const std::vector<Change>& changes) {
   if (o.common.json) {
     json.Finish();
   } else {
-    fmt::print(stderr, "{}{} created, {} updated, {} unchanged, {} removed\n", o.dry_run ? "dry run: " : "",
-               counts["created"], counts["updated"], counts["unchanged"], counts["removed"]);
+    fmt::print(stderr, "{}{} created, {} updated, {} unchanged, {} removed{}\n", o.dry_run ? "dry run: " : "",
+               counts["created"], counts["updated"], counts["unchanged"], counts["removed"],
+               counts["held"] > 0 ? fmt::format(", {} held", counts["held"]) : "");
   }
 }
 
@@ -133,7 +147,7 @@ int Apply(const ApplyOptions& o) {
   if (!o.dry_run) {
     if (auto status = CarryOut(**scheduler, *file, &changes); !status) return Complain(status.error());
   }
-  Print(o, changes);
+  Print(o, *file, changes);
   for (const JobDefinition& job : file->jobs) WarnIfOver(job, SystemNow());
   return 0;
 }
@@ -146,6 +160,8 @@ void AddApplyCommand(CommandLine& line) {
                                R"(Examples:
   escapement apply -f jobs.toml --dry-run
   escapement apply -f jobs.toml --prune
+A job whose unique key another job has is held: it is neither created nor changed, and the exit status is 0. A dry run
+does not look at unique keys.
 A file owns the names below its prefix; --prune removes what is there and not in the file:
   prefix = "billing/"
   [jobs.nightly]

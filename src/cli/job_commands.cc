@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/job_view.h"
+#include "cli/outcome.h"
 #include "cli/output.h"
 #include "escapement/process.h"
 
@@ -24,9 +25,10 @@ struct AddOptions {
   const std::vector<std::string>* command = nullptr;
   std::vector<std::string> env, metadata, on_success, on_failure, on_end, mutexes, limits, rates;
   std::string directory;
-  std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex;
+  std::optional<Duration> timeout, deadline, kill_grace, retry_delay, retry_max_delay, late_threshold, jitter, flex,
+      unique_for;
   std::optional<std::vector<Duration>> retry_delays;
-  std::optional<std::string> queue, label, overlap, late, delivery, retry_on;
+  std::optional<std::string> queue, label, overlap, late, delivery, retry_on, unique;
   std::optional<int> priority, max_attempts, late_limit, lost_limit, pause_after;
   std::optional<double> retry_factor, retry_jitter;
 };
@@ -99,6 +101,8 @@ Result<JobDefinition> ReadAdd(const AddOptions& o) {
   Take(o.label, &job.label);
   Take(o.jitter, &job.jitter);
   Take(o.flex, &job.flex);
+  Take(o.unique, &job.unique);
+  Take(o.unique_for, &job.unique_for);
   if (o.overlap) job.overlap = *OverlapByName(*o.overlap);
   Take(o.timeout, &job.timeout);
   Take(o.queue, &job.queue);
@@ -129,13 +133,13 @@ int Add(const AddOptions& o) {
   if (!scheduler) return Complain(scheduler.error());
   auto outcomes = (*scheduler)->Enqueue({*job});
   if (!outcomes) return Complain(outcomes.error());
-  constexpr const char* kNames[] = {"created", "updated", "unchanged"};
-  const char* outcome = kNames[static_cast<std::size_t>(outcomes->front())];
+  const EnqueueOutcome outcome = outcomes->front();
   WarnIfOver(*job, SystemNow());
   if (o.common.json) {
-    PrintJson({{"name", job->id}, {"outcome", outcome}});
+    PrintJson({{"name", job->id}, {"outcome", OutcomeName(outcome)}});
   } else {
-    fmt::print("{} {}\n", OneLine(job->id), outcome);
+    fmt::print("{} {}{}\n", OneLine(job->id), OutcomeName(outcome),
+               outcome == EnqueueOutcome::kHeld ? WhyHeld(*job) : "");
   }
   return 0;
 }
@@ -148,7 +152,8 @@ void AddAdd(CommandLine& line) {
   escapement add backup 'every 1d anchor=2026-01-01T03:00:00Z' --timeout 2h --max-attempts 3 -- /usr/local/bin/backup
   escapement add report 'cron 0 7 * * mon-fri zone=Europe/Berlin' -- /usr/local/bin/report
   escapement add once 'at 2026-12-24T18:00:00+01:00' --env GREETING=hello -- sh -c 'echo "$GREETING"'
-The words after -- reach the program as they are: no shell is involved. Says created, updated or unchanged.)",
+The words after -- reach the program as they are: no shell is involved. Says created, updated or unchanged; or held: another job has
+the unique key, and nothing was created or changed. The exit status is 0 then too.)",
                              o, Add);
   o->command = &line.tail;
   add->add_option("name", o->name, "The job's name")->required()->type_name("NAME");
@@ -171,6 +176,9 @@ The words after -- reach the program as they are: no shell is involved. Says cre
                   "A run that goes on when the next is due: wait for its end, replace it, or allow both (wait)")
       ->check([](const std::string& s) { return OverlapByName(s) ? "" : "must be wait, replace or allow"; })
       ->type_name("POLICY");
+  add->add_option("--unique", o->unique, "While another job has this key and is not finished, none is created (none)")
+      ->type_name("KEY");
+  AddDuration(add, "--unique-for", &o->unique_for, "Nor so long after the job was created, whatever became of it (0s)");
   const auto followers = [&](const char* name, std::vector<std::string>* names, const char* help) {
     add->add_option(name, *names, help)->type_name("JOB")->allow_extra_args(false);
   };

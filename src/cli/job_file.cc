@@ -16,7 +16,7 @@ constexpr const char* kMembers =
     "retry_delay, retry_factor, retry_max_delay, retry_delays, retry_jitter, retry_on, deadline, late, late_limit, "
     "late_threshold, jitter, flex, overlap, on_success, on_failure, on_end, delivery, lost_limit, pause_after, mutex, "
     "limits, "
-    "rates";
+    "rates, unique, unique_for";
 
 template <typename From, typename To>
 Status Put(Result<From> value, To* out) {
@@ -81,6 +81,8 @@ Status ReadMember(const std::string& name, const Document& value, JobDefinition*
   if (name == "jitter") return Put(value.Time(name), &job->jitter);
   if (name == "flex") return Put(value.Time(name), &job->flex);
   if (name == "overlap") return PutName(name, value, OverlapByName, "wait, replace or allow", &job->overlap);
+  if (name == "unique") return Put(value.Text(name), &job->unique);
+  if (name == "unique_for") return Put(value.Time(name), &job->unique_for);
   if (name == "priority") return Put(value.Int(name), &job->priority);
   if (name == "timeout") return Put(value.Time(name), &job->timeout);
   if (name == "max_attempts") return Put(value.Int(name), &job->retry.max_attempts);

@@ -114,6 +114,10 @@ OutputJson DefinitionView(const JobDefinition& job, bool reveal) {
   json["retry_on"] = kRetryOnNames.at(static_cast<std::size_t>(job.retry.on));
   json["jitter"] = FormatDuration(job.jitter);
   json["flex"] = FormatDuration(job.flex);
+  if (!job.unique.empty()) {
+    json["unique"] = job.unique;
+    json["unique_for"] = FormatDuration(job.unique_for);
+  }
   json["overlap"] = kOverlapNames.at(static_cast<std::size_t>(job.overlap));
   for (const auto& [name, followers] :
        {std::pair("on_success", &job.on_success), {"on_failure", &job.on_failure}, {"on_end", &job.on_end}}) {

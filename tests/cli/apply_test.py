@@ -66,6 +66,24 @@ class ApplyTest(program.CliTest):
         self.assertEqual(self.names(), ["billing", "billing/hourly/ü", "billing/nightly", "billing2", "other"])
         self.assertIn("prefix", self.refused("apply", "--prune", "-f", self.write("j.toml", JOBS.split("\n", 1)[1])))
 
+    def test_a_job_whose_unique_key_another_has_is_held(self):
+        self.run_cli("add", "other", "every 1h", "--unique", "k", "--", "true")
+        text = '[jobs.mine]\nschedule = "every 1h"\ncommand = ["true"]\nunique = "k"\nunique_for = "1m"\n'
+        self.assertEqual(self.apply(text),
+                         "mine held: another job has the unique key 'k', so nothing was created or changed\n")
+        self.assertEqual(json.loads(self.apply(text, "--json")), [{"name": "mine", "outcome": "held"}])
+        self.assertEqual(self.names(), ["other"])
+        self.run_cli("remove", "other")
+        self.assertEqual(self.apply(text), "mine created\n")
+        definition = self.json("show", "mine")["definition"]
+        self.assertEqual((definition["unique"], definition["unique_for"]), ("k", "1m"))
+
+    def test_a_job_takes_the_unique_key_of_one_that_is_pruned(self):
+        text = 'prefix = "p/"\n[jobs.{}]\nschedule = "every 1h"\ncommand = ["true"]\nunique = "k"\n'
+        self.apply(text.format("old"))
+        self.assertEqual(self.apply(text.format("new"), "--prune"), "p/new created\np/old removed\n")
+        self.assertEqual(self.names(), ["p/new"])
+
     def test_json_and_what_show_prints(self):
         self.run_cli("add", "a", "every 1h", "--env", "A=b", "--late-threshold", "3s", "--mutex", "m", "--rate", "r=2/1m",
                      "--", "echo", "x")

@@ -50,6 +50,9 @@ OPTIONS = [
     (("--lost-limit", "0"), "lost_limit"), (("--env", "NOVALUE"), "--env"), (("--env", "=x"), "--env"),
     (("--metadata", "tenant"), "--metadata"), (("--metadata", "tenant=" + "x" * 1001), "metadata.tenant"),
     (("--jitter", "2s"), "jitter"), (("--jitter", "-1s"), "-1s"), (("--flex", "1h"), "flex"),
+    (("--unique", "k" * 201), "unique"), (("--unique", "a\nb"), "unique"), (("--unique-for", "1h"), "unique_for"),
+    (("--unique", "k", "--unique-for", "-1h"), "-1h"), (("--unique", "k", "--unique-for", "521w"), "520w"),
+    (("--unique", "k", "--unique-for", "once"), "once"),
     (("--overlap", "fight"), "must be wait"),
     (("--overlap", "allow", "--pause-after", "3"), "pause_after"), (("--flex", "1s", "--deadline", "1s"), "deadline"),
 ]
@@ -60,6 +63,7 @@ MEMBERS = [
     ({"schedule": 7}, "schedule"), ({"schedule": "every -1s"}, "-1s"), ({"priority": 1.5}, "priority"),
     ({"priority": -1}, "priority"), ({"metadata": {"": "x"}}, "metadata"), ({"metadata": {"a": 1}}, "metadata"),
     ({"metadata": {str(i): "x" for i in range(51)}}, "metadata"), ({"retry_delays": ["1s"] * 101}, "delays"),
+    ({"unique": 7}, "unique"), ({"unique": "k\0"}, "unique"), ({"unique_for": "1h"}, "unique_for"),
     ({"late_limit": 10**10}, "late_limit"), ({"colour": "red"}, "colour"), ({"timeout": "1 fortnight"}, "timeout"),
 ]
 

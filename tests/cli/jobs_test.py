@@ -21,7 +21,8 @@ class JobsTest(program.CliTest):
                      "--max-attempts", "3", "--retry-delay", "5s", "--retry-factor", "1.5", "--retry-max-delay", "1m",
                      "--retry-jitter", "0.25", "--retry-on", "failed", "--deadline", "2h",
                      "--late", "run_all", "--late-limit", "4", "--late-threshold", "10s", "--delivery", "at_most_once",
-                     "--jitter", "1m", "--flex", "20m", "--overlap", "replace", "--metadata", "tenant=acme", "--metadata", "x=",
+                     "--jitter", "1m", "--flex", "20m", "--overlap", "replace",
+                     "--unique", "nightly", "--unique-for", "90m", "--metadata", "tenant=acme", "--metadata", "x=",
                      "--lost-limit", "2", "--pause-after", "6", "--mutex", "disk", "--limit", "a=b=3", "--limit", "db=7", "--rate", "api=10/1m",
                      "--", "prog", "--json", "-x", "--", "[a,b]", "list")
         job = self.json("show", "full/ü", "--reveal")
@@ -31,10 +32,23 @@ class JobsTest(program.CliTest):
             "metadata": {"tenant": "acme", "x": ""}, "priority": 7,
             "timeout": "1m30s", "deadline": "2h", "max_attempts": 3, "retry_delay": "5s", "retry_factor": 1.5,
             "retry_max_delay": "1m", "retry_jitter": 0.25, "retry_on": "failed",
-            "jitter": "1m", "flex": "20m", "overlap": "replace", "late": "run_all", "late_limit": 4, "late_threshold": "10s",
+            "jitter": "1m", "flex": "20m", "unique": "nightly", "unique_for": "1h30m", "overlap": "replace", "late": "run_all", "late_limit": 4, "late_threshold": "10s",
             "delivery": "at_most_once", "lost_limit": 2, "pause_after": 6,
             "limits": {"disk": 1, "a=b": 3, "db": 7}, "rates": {"api": "10/1m"}})
         self.assertEqual((job["name"], job["state"], job["version"], job["pod"]), ("full/ü", "active", 1, None))
+
+    def test_of_two_jobs_with_a_unique_key_one_is_created(self):
+        add = lambda name, *more: self.run_cli("add", name, "every 1h", "--unique", "import of acme", *more, "--", "true")
+        self.assertEqual(add("a"), "a created\n")
+        self.assertEqual(add("b"), "b held: another job has the unique key 'import of acme', so nothing was created or changed\n")
+        self.assertEqual(json.loads(add("b", "--json")), {"name": "b", "outcome": "held"})
+        self.assertEqual([job["name"] for job in self.json("list")], ["a"])
+        self.assertEqual(add("a"), "a unchanged\n")
+        self.assertIn("import of acme", self.run_cli("show", "a"))
+        self.run_cli("remove", "a")
+        self.assertEqual(add("b", "--unique-for", "1h"), "b created\n")
+        self.run_cli("remove", "b")
+        self.assertIn("held", add("a"))
 
     def test_a_list_of_delays_makes_one_attempt_more_than_it_has(self):
         self.run_cli("add", "a", "every 1h", "--retry-delays", "1s,10s,1m", "--", "true")
