@@ -20,6 +20,7 @@ _NOTIFIER = ("memory_locks_test", "src/locks/memory/memory_notifier.cc")
 
 _SQL = "src/stores/postgres/queries/"
 _LEASES = "src/locks/postgres/queries/"
+_UNIQUE = "src/stores/postgres/migrations/0006_unique_keys_sql.sql"
 _EFFECTS = "src/stores/postgres/migrations/0003_fenced_effects.sql"
 
 
@@ -109,6 +110,27 @@ FAULTS = [
     Fault("dead pods are not counted", *_MEMORY, "row.present.lost += lost ? 1 : 0;", "(void)lost;"),
     Fault("a pod that stops counts as dead", *_MEMORY, "state_->HandBack(session, /*lost=*/false);",
           "state_->HandBack(session, /*lost=*/true);"),
+    # --- unique keys
+    Fault("a unique key's window ends with its job", *_MEMORY,
+          "(taken->second.until > now || HoldsKey(taken->second.job_id, job.unique))",
+          "HoldsKey(taken->second.job_id, job.unique)"),
+    Fault("PostgreSQL: a unique key is taken from a paused job", "postgres_store_pgtest", _UNIQUE,
+          "j.state IN (1, 2) AND d.definition", "j.state = 1 AND d.definition"),
+    Fault("PostgreSQL: two jobs of one batch have one unique key", "postgres_store_pgtest", _UNIQUE,
+          "want.k = ours OR taken.held_until", "taken.held_until"),
+    Fault("PostgreSQL: a unique key is taken without its row's lock", "postgres_enqueue_pgtest", _UNIQUE,
+          "ON CONFLICT (key) DO UPDATE SET key = EXCLUDED.key\n    RETURNING u.job_id, u.held_until INTO taken;",
+          "ON CONFLICT (key) DO NOTHING;\n"
+          "    SELECT u.job_id, u.held_until INTO taken FROM escapement.unique_keys u WHERE u.key = want.k;"),
+    Fault("SQL: a job with a label lies where no pod looks", "postgres_enqueue_pgtest", _UNIQUE,
+          " || COALESCE(E'\\x1f' || (made ->> 'label'), '')", ""),
+    Fault("SQL: a number that is whole is kept as it was written", "postgres_enqueue_pgtest", _UNIQUE,
+          "RETURN to_jsonb(trunc(input::numeric)::bigint);", "RETURN input;"),
+    _redis("a unique key that waits for its job is given away", "take_keys",
+           " and (kept == '1' or not After(Add(at, ARGV[1]), now))", ""),
+    _redis("a unique key is taken by whoever once found it free", "take_keys", "record == void", "void ~= ''"),
+    _redis("a unique key is free when its job is removed", "keep_keys", "' 1 ' .. till", "' 1 0'"),
+    _sqlite("a unique key's window ends with its job", "(u.held_until > ?3 OR EXISTS (", "(u.held_until > ?3 + 1e18 OR EXISTS ("),
     # --- users
     Fault("a change takes effect on the occurrence under way", *_MEMORY, "    row->present.to_plan = true;\n", ""),
     Fault("the version stays", *_MEMORY, "    ++row->present.version;\n", ""),
