@@ -8,6 +8,7 @@ namespace escapement {
 void AddRunCommand(CommandLine& line);         // run
 void AddJobCommands(CommandLine& line);        // add, list, show, runs
 void AddControlCommands(CommandLine& line);    // pause, resume, paused, trigger, cancel, remove
+void AddProgressCommand(CommandLine& line);    // progress
 void AddDeadCommand(CommandLine& line);        // dead list, dead retry, dead discard
 void AddScheduleCommands(CommandLine& line);   // next, describe, moves, why
 void AddApplyCommand(CommandLine& line);       // apply

@@ -24,7 +24,8 @@ std::vector<const CLI::Option*> FlagsOf(const CLI::App* command) {
 
 // Its first word is the name of a job.
 bool TakesNames(const std::string& command) {
-  static const std::set<std::string> names = {"show", "runs", "why", "pause", "resume", "trigger", "cancel", "remove"};
+  static const std::set<std::string> names = {"show",   "runs",    "progress", "why",   "pause",
+                                              "resume", "trigger", "cancel",   "remove"};
   return names.contains(command);
 }
 

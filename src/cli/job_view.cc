@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -166,6 +167,21 @@ OutputJson RunView(const RunInfo& run, bool with_output) {
                      {"error", run.error}};
   if (with_output) json["output"] = run.output;
   return json;
+}
+
+OutputJson ProgressView(const RunProgress& p) {
+  return {{"name", p.job_id},
+          {"fire_time", FormatInstant(p.fire_time)},
+          {"attempt", p.attempt},
+          {"part", p.part},
+          {"note", p.note},
+          {"pod", p.pod},
+          {"told_at", FormatInstant(p.told_at)}};
+}
+
+std::string PartText(double part) {
+  constexpr double kRounding = 1e-9;  // 0.29 * 1000 is a little less than 290
+  return fmt::format("{:g}%", std::floor(part * 1000 + kRounding) / 10);
 }
 
 }  // namespace escapement

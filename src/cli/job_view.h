@@ -33,5 +33,7 @@ std::string WorkOf(const JobDefinition& job);
 OutputJson DefinitionView(const JobDefinition& job, bool reveal);
 OutputJson JobView(const JobInfo& job, bool reveal);
 OutputJson RunView(const RunInfo& run, bool with_output);
+OutputJson ProgressView(const RunProgress& progress);
+std::string PartText(double part);  // "40%", "99.9%": never more than there is
 
 }  // namespace escapement

@@ -66,6 +66,7 @@ Program::Program()
   AddRunCommand(line);
   AddJobCommands(line);
   AddControlCommands(line);
+  AddProgressCommand(line);
   AddDeadCommand(line);
   AddScheduleCommands(line);
   AddApplyCommand(line);

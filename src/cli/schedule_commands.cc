@@ -1,4 +1,5 @@
 // next, describe, moves, why.
+#include <algorithm>
 #include <filesystem>
 
 #include <cctz/time_zone.h>
@@ -268,6 +269,19 @@ Result<std::vector<RunInfo>> HistoryAround(Scheduler& scheduler, const std::stri
   return rows;
 }
 
+// Of runs of this occurrence that are under way. With the last heartbeat some may be told of that have ended since.
+Result<std::vector<RunProgress>> ProgressNow(Scheduler& scheduler, const std::string& name, Instant instant,
+                                             const std::vector<RunInfo>& ended) {
+  auto progress = scheduler.Progress(name);
+  if (!progress) return progress;
+  std::erase_if(*progress, [&](const RunProgress& p) {
+    return p.fire_time != instant || std::any_of(ended.begin(), ended.end(), [&](const RunInfo& run) {
+             return run.started_at && run.fire_time == instant && run.attempt == p.attempt;
+           });
+  });
+  return progress;
+}
+
 int Why(const WhyOptions& o) {
   auto scheduler = OpenStore(o.common);
   if (!scheduler) return Complain(scheduler.error());
@@ -277,6 +291,8 @@ int Why(const WhyOptions& o) {
   if (!runs) return Complain(runs.error());
   auto now = (*scheduler)->StoreTime();
   if (!now) return Complain(now.error());
+  auto progress = ProgressNow(**scheduler, o.name, *o.instant, *runs);
+  if (!progress) return Complain(progress.error());
   WhyAnswer answer = Explain(*job, *std::move(runs), *o.instant, *now);
   if (answer.kind == WhyAnswer::Kind::kOverdue) {
     auto paused = (*scheduler)->Paused();
@@ -295,6 +311,8 @@ int Why(const WhyOptions& o) {
     if (answer.after) json["after"] = FormatInstant(*answer.after);
     json["runs"] = OutputJson::array();
     for (const RunInfo& run : answer.runs) json["runs"].push_back(RunView(run, /*with_output=*/false));
+    json["progress"] = OutputJson::array();
+    for (const RunProgress& p : *progress) json["progress"].push_back(ProgressView(p));
     PrintJson(json);
     return 0;
   }
@@ -306,6 +324,10 @@ int Why(const WhyOptions& o) {
                FormatInstant(*run.started_at),
                run.finished_at ? ", took " + HumanDuration(*run.finished_at - *run.started_at) : "",
                run.error.empty() ? "" : ": " + OneLine(run.error));
+  }
+  for (const RunProgress& p : *progress) {
+    fmt::print("  attempt {} on pod {}: {}{}, told {}\n", p.attempt, OneLine(p.pod), PartText(p.part),
+               p.note.empty() ? "" : " " + OneLine(p.note), HumanDistance(p.told_at, *now));
   }
   return 0;
 }

@@ -21,6 +21,21 @@ std::string Attempt(const JobInfo& job) {
   return most > 1 ? fmt::format("attempt {} of {}", job.attempt, most) : fmt::format("attempt {}", job.attempt);
 }
 
+// "; if it has not started, it waits there for its limits: 'db' (1 at a time), 'api' (10 starts in 1m)". Whether
+// it was refused, its pod alone knows.
+std::string Waits(const JobDefinition& job) {
+  std::vector<std::string> limits;
+  for (const ConcurrencyLimit& limit : job.limits) {
+    limits.push_back(fmt::format("'{}' ({} at a time)", limit.key, limit.slots));
+  }
+  for (const RateLimit& rate : job.rates) {
+    limits.push_back(fmt::format("'{}' ({} starts in {})", rate.key, rate.starts, FormatDuration(rate.per)));
+  }
+  return limits.empty()
+             ? ""
+             : fmt::format("; if it has not started, it waits there for its limits: {}", fmt::join(limits, ", "));
+}
+
 // Of history: the verdict, if one of the rows is one.
 std::optional<WhyAnswer> FromHistory(const std::vector<RunInfo>& runs) {
   const auto verdict = std::find_if(runs.begin(), runs.end(), [](const RunInfo& r) { return r.settles > 0; });
@@ -69,7 +84,8 @@ WhyAnswer OfPresent(const JobInfo& job, std::vector<RunInfo> runs, Instant now) 
                               job.state == JobState::kPaused ? "; the job is paused" : "");
   } else if (job.owner_pod) {
     answer.kind = Kind::kUnderWay;
-    answer.text = fmt::format("under way, or about to start, on pod {}, {}", *job.owner_pod, Attempt(job));
+    answer.text = fmt::format("under way, or about to start, on pod {}, {}{}", *job.owner_pod, Attempt(job),
+                              Waits(job.definition));
   } else if (job.state == JobState::kPaused) {
     answer.kind = Kind::kPaused;
     answer.text = "the job is paused: this occurrence will be skipped when it is resumed";

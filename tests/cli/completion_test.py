@@ -6,7 +6,7 @@ import subprocess
 import program
 
 COMMANDS = ("run add list show runs pause resume trigger cancel remove pods next why apply simulate migrate audit doctor "
-            "export import completion stress dead paused describe moves prove").split()
+            "export import completion stress dead paused describe moves prove progress").split()
 
 
 class CompletionTest(program.CliTest):

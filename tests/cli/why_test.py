@@ -98,6 +98,24 @@ class WhyTest(program.CliTest):
         self.assertIn("p9", answer["text"])
         pod.stop()
 
+    def test_what_may_wait_for_its_limits(self):
+        begun = self.home / "begun"
+        pod = program.Pod(self, "--name", "p9", "--grace", "0s")
+        self.run_cli("add", "holds", "at 2026-01-01T00:00:00Z", "--mutex", "db", "--", "sh", "-c",
+                     f"touch {begun}; exec sleep 600")
+        self.wait_for(begun.exists, "it begins")
+        self.run_cli("add", "waits", "at 2026-01-01T00:00:00Z", "--mutex", "db", "--rate", "api=10/1m", "--", "true")
+        self.wait_for(lambda: self.json("show", "waits")["pod"], "the pod has it")
+        answer = self.json("why", "waits", "2026-01-01T00:00:00Z")
+        self.assertEqual(answer["answer"], "under_way")
+        self.assertIn("'db' (1 at a time), 'api' (10 starts in 1m)", answer["text"])
+        # What waits is cancelled without being started, while what it waits for goes on.
+        self.run_cli("cancel", "waits")
+        run = self.wait_for(lambda: self.json("runs", "waits"), "it is cancelled")[0]
+        self.assertEqual((run["verdict"], run["started_at"]), ("cancelled", None))
+        self.assertEqual(self.json("runs", "holds"), [])
+        pod.stop()
+
     def test_bad_input(self):
         self.run_cli("add", "a", "every 1h", "--", "true")
         self.refused("why", "a", "noon")
