@@ -21,8 +21,8 @@ struct RunContext {
   std::int64_t job_key = 0;   // of this creation of the job in its store; never used again, while ids can be
   std::stop_token cancelled;  // asked to stop: timeout, shutdown, or ownership lost
 
-  // Tells others how far the run has come: `part` from 0 to 1, and a word about it. Cheap, thread-safe, and nothing that
-  // a run waits for: the pod sends the last of each run with its heartbeat. Does nothing once the run has ended.
+  // Tells others how far the run has come: `part` from 0 to 1, and a word about it. Cheap, thread-safe, and nothing
+  // that a run waits for: the pod sends the last of each run with its heartbeat. Does nothing once the run has ended.
   void Progress(double part, std::string note = {}) const {
     if (on_progress) on_progress(part, std::move(note));
   }

@@ -56,8 +56,8 @@ struct RetryPolicy {
   friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
-// What becomes of a run when the job's next occurrence is due: it goes on and the next one waits; or it is cancelled; or
-// it goes on and the next one runs beside it, for then each occurrence is handed on to a triggered run of its own.
+// What becomes of a run when the job's next occurrence is due: it goes on and the next one waits; or it is cancelled;
+// or it goes on and the next one runs beside it, for then each occurrence is handed on to a triggered run of its own.
 enum class Overlap { kWait, kReplace, kAllow };
 
 // Of all jobs with this key, no more than `slots` run at the same time, on all pods together. A mutex has one slot.
@@ -104,7 +104,8 @@ struct JobDefinition {
   std::vector<std::string> on_success = {};
   std::vector<std::string> on_failure = {};
   std::vector<std::string> on_end = {};
-  // While a job with this key is there and not finished, or was created less than `unique_for` ago, no other is created.
+  // While a job with this key is there and not finished, or was created less than `unique_for` ago, no other is
+  // created.
   std::string unique = {};  // 1 to 200 bytes of UTF-8 without control characters; empty: none
   Duration unique_for{0};
   // Of the same meaning: a late policy that is left out is the usual one.
@@ -156,9 +157,9 @@ struct RunProgress {
   std::string job_id;
   Instant fire_time;
   int attempt = 1;
-  double part = 0;    // 0 to 1
-  std::string note;   // at most kNoteLimit bytes of UTF-8
-  Instant told_at;    // by the store's clock, as its pod saw it
+  double part = 0;   // 0 to 1
+  std::string note;  // at most kNoteLimit bytes of UTF-8
+  Instant told_at;   // by the store's clock, as its pod saw it
   std::string pod = {};
   friend bool operator==(const RunProgress&, const RunProgress&) = default;
 };
