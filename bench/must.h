@@ -1,4 +1,4 @@
-// Benchmarks stop at the first thing that does not work, and say which.
+// Benchmarks and trials stop at the first thing that does not work, at once, whatever threads they have, and say which.
 #pragma once
 
 #include <cerrno>
@@ -17,7 +17,8 @@ namespace escapement {
 
 [[noreturn]] inline void Die(std::string_view message) {
   fmt::print(stderr, "{}: {}\n", program_invocation_short_name, message);
-  std::exit(2);
+  std::fflush(nullptr);
+  std::_Exit(2);
 }
 
 template <typename T>

@@ -24,7 +24,7 @@ enum class Verdict : std::int16_t {
   kSkippedMisfired = 6,    // too late by the job's late policy
   kSkippedOverlapped = 7,  // the previous run was still going
   kSkippedPaused = 8,      // the job was paused
-  kHandedOn = 9,           // overlap allowed: settled by a triggered run of its own, which came with this row
+  kHandedOn = 9,           // overlap allowed: it runs as a triggered run of its own, which came with this row
 };
 std::string_view VerdictName(Verdict verdict);  // "succeeded", "timed out", "skipped: misfired", ...
 

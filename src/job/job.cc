@@ -154,11 +154,9 @@ Status Check(const JobDefinition& job) {
   if (status) status = CheckFollowerNames("on_failure", job, job.on_failure);
   if (status) status = CheckFollowerNames("on_end", job, job.on_end);
   if (status) status = CheckRange("overlap", static_cast<int>(job.overlap), 0, 2);
-  if (status && job.overlap == Overlap::kReplace && DelayOf(job.schedule)) {
-    status = Bad("overlap", "'replace' needs points that come while a run goes on: after a delay none does");
-  }
-  if (status && job.overlap == Overlap::kAllow && DelayOf(job.schedule)) {
-    status = Bad("overlap", "'allow' needs points that come while a run goes on: after a delay none does");
+  if (status && job.overlap != Overlap::kWait && DelayOf(job.schedule)) {
+    status = Bad("overlap", fmt::format("'{}' needs points that come while a run goes on: after a delay none does",
+                                        job.overlap == Overlap::kAllow ? "allow" : "replace"));
   }
   if (status && job.overlap == Overlap::kAllow && job.pause_after > 0) {
     status = Bad("pause_after", "counts what a job's occurrences came to: with overlap 'allow' they are handed on");

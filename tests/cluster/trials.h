@@ -1,32 +1,11 @@
-// What the programs of trials share: they stop at the first thing that does not work, at once, whatever threads they
-// have.
+// What the programs of trials share.
 #pragma once
 
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
-#include <fmt/format.h>
-
-#include "escapement/status.h"
+#include "bench/must.h"
 
 namespace escapement {
-
-[[noreturn]] inline void Die(std::string_view message) {
-  fmt::print(stderr, "{}: {}\n", program_invocation_short_name, message);
-  std::_Exit(2);
-}
-
-template <typename T>
-T Must(Result<T> result) {
-  if (!result) Die(result.error().message);
-  return *std::move(result);
-}
-inline void Must(const Status& status) {
-  if (!status) Die(status.error().message);
-}
 
 // What can be done twice, on a machine that may be too busy to answer in time.
 template <typename Call>
